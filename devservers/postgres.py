@@ -103,7 +103,10 @@ class Server:
         options = [part for setting in settings for part in ("-c", setting)]
         with open(self._folder / "server.log", "ab") as output:
             command = self._as_user("postgres", "-D", str(self.data), *options)
-            self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd="/")  # noqa: S603
+            # in a session of its own: a Ctrl-C is for the program that started it, which still needs it while it ends
+            self._process = subprocess.Popen(  # noqa: S603
+                command, stdout=output, stderr=output, cwd="/", start_new_session=True
+            )
         self._wait_until_ready(self._process)
 
     def stop(self) -> None:

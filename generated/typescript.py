@@ -1,15 +1,22 @@
 """A client in TypeScript for each document: its types are generated, it must compile strictly, and is run.
 
+The blog is used by clients of GraphQL that others wrote.
+
 `./dev typescript` installs the packages with npm at these versions into `build/typescript`, where they stay.
 """
 
+import asyncio
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from blog.install import install as install_blog
+from devservers.postgres import server
 from generated.documents import APPS, document
 from generated.fuzz import serving
 
@@ -18,6 +25,12 @@ PACKAGES = {
     "openapi-typescript": "7.13.0",
     "openapi-fetch": "0.17.0",
     "typescript": "5.9.3",
+    "@apollo/client": "4.3.8",
+    "@urql/core": "6.0.3",
+    "graphql": "16.15.0",
+    "graphql-ws": "6.4.2",
+    "rxjs": "7.8.2",  # a peer of Apollo Client
+    "ws": "8.23.0",
 }
 FOLDER = Path(__file__).parents[1] / "build" / "typescript"
 MODULES = FOLDER / "node_modules"
@@ -40,7 +53,7 @@ def main() -> int:
     """Install what is missing, then check every client. Returns 1 at the first that fails."""
     if missing() is not None:
         install()
-    for name in APPS:
+    for name in (*APPS, BLOG):
         with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
             try:
                 compile_client(name, Path(folder), client(name))
@@ -78,21 +91,35 @@ def client(name: str) -> str:
 
 
 def compile_client(name: str, folder: Path, text: str, types: str = "types.ts") -> None:
-    """Generate the types as `npx openapi-typescript` does, and compile. Raises: CalledProcessError."""
-    (folder / "openapi.json").write_text(json.dumps(document(name)), "utf-8")
+    """Compile, with the types that `npx openapi-typescript` generates. Raises: CalledProcessError."""
     (folder / "package.json").write_text('{"type": "module"}', "utf-8")
     (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": STRICT, "files": ["client.ts"]}), "utf-8")
     (folder / "client.ts").write_text(text, "utf-8")
-    _node(folder, "openapi-typescript/bin/cli.js", "openapi.json", "--output", types)
+    if name in APPS:
+        (folder / "openapi.json").write_text(json.dumps(document(name)), "utf-8")
+        _node(folder, "openapi-typescript/bin/cli.js", "openapi.json", "--output", types)
     _node(folder, "typescript/bin/tsc", "--project", ".")
 
 
 def run_client(name: str, folder: Path) -> None:
     """Run it against a server with a new store. Raises: CalledProcessError."""
-    with serving(SERVED[name], f"sqlite:///{folder / 'served.db'}") as (address, _):
+    with _served(name, folder) as address:
         _node(folder, str(folder / "compiled" / "client.js"), address)
 
 
+@contextmanager
+def _served(name: str, folder: Path) -> Iterator[str]:
+    if name == BLOG:
+        with server() as postgres:
+            asyncio.run(install_blog(postgres.url))
+            with serving("blog.app:blog", postgres.url) as (address, _):
+                yield address
+    else:
+        with serving(SERVED[name], f"sqlite:///{folder / 'served.db'}") as (address, _):
+            yield address
+
+
+BLOG = "blog"
 SERVED = {"quickstart": "quickstart:bank", "rooms": "generated.rooms:rooms"}
 
 

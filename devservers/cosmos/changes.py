@@ -16,7 +16,10 @@ NOW = "*"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A request for changes: those of places from `low` before `high`, after an LSN, changed at `since` or later."""
+    """A request for changes: those of places from `low` before `high`, after an LSN, changed at `since` or later.
+
+    `of_key`: `low` is the place of one key, and no other is asked for.
+    """
 
     range: Range
     after: int
@@ -24,6 +27,7 @@ class Ask:
     high: str = END
     since: int = 0
     most: int = USUAL_PAGE
+    of_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,10 @@ class Page:
 def changes(storage: Storage, container: Container, ask: Ask) -> Page:
     """The next changes. What has one LSN is never divided: a page is longer than asked for rather than that."""
     documents, size, last = list[tuple[int, bytes]](), 0, ask.after
-    rows = storage.rows("changes", container.number, ask.range.number, ask.after, ask.low, ask.high, ask.since)
+    if ask.of_key:
+        rows = storage.rows("changes_of_key", container.number, ask.low, ask.after, ask.since)
+    else:
+        rows = storage.rows("changes", container.number, ask.range.number, ask.after, ask.low, ask.high, ask.since)
     for lsn, body in rows:
         full = len(documents) >= ask.most or size >= LONGEST_PAGE_BYTES
         if full and lsn != last:

@@ -159,16 +159,17 @@ def check_session(token: str | None, owner: Range) -> None:
 
 def _asked(container: Container, request: Request) -> Ask:
     """Raises: Refused."""
-    key, low, high = request.header(PARTITION_KEY), FIRST, END
+    key, low, high, of_key = request.header(PARTITION_KEY), FIRST, END, False
     if key is not None:
         low = container.key.of_header(key)
-        owner, high = container.holding(low), low + ("FF" if container.key.is_prefix(key) else "!")
+        of_key = not container.key.is_prefix(key)
+        owner, high = container.holding(low), low + ("!" if of_key else "FF")
     else:
         owner = named_range(container, request)
         low = request.header("x-ms-start-epk") or FIRST
         high = request.header("x-ms-end-epk") or END
     after = position(request.header("if-none-match"), owner)
-    return Ask(owner, after, low, high, _since(request), page_size(request))
+    return Ask(owner, after, low, high, _since(request), page_size(request), of_key)
 
 
 def _scope(container: Container, request: Request, body: dict[str, Any]) -> Scope:

@@ -245,7 +245,7 @@ class Writing:
         _demand(match, old)
         etag, changed, expires, body = self._prepared(number, document)
         self._storage.run("set_document", id, self.lsn, etag, changed, expires, body, number)
-        unique.note(self._storage, self._container, self._place, number, document)
+        unique.note_again(self._storage, self._container, self._place, number, document)
         return Outcome(200, body, etag)
 
     def _prepared(self, number: int, document: dict[str, Any]) -> tuple[str, int, int | None, bytes]:

@@ -120,7 +120,13 @@ def _at(document: Any, path: tuple[str, ...]) -> Any:
 
 
 def _hashed_v2(values: Sequence[Any]) -> str:
-    digest = bytearray(murmur_128(b"".join(_hash_input(value, b"\xff") for value in values)))
+    return _digest(b"".join([_hash_input(value, b"\xff") for value in values]))
+
+
+@lru_cache(maxsize=65_536)
+def _digest(data: bytes) -> str:
+    """A request names a key in its header, and again in each document."""
+    digest = bytearray(murmur_128(data))
     digest.reverse()
     digest[0] &= 0x3F  # so that every place lies before FF, the end of the last range
     return digest.hex().upper()

@@ -141,6 +141,11 @@ SELECT lsn, body FROM documents
 WHERE container = ? AND range = ? AND lsn > ? AND place >= ? AND place < ? AND changed >= ?
 ORDER BY lsn, number
 
+-- name: changes_of_key
+SELECT lsn, body FROM documents
+WHERE container = ? AND place = ? AND +lsn > ? AND changed >= ?
+ORDER BY +lsn, number
+
 -- name: next_to_expire
 SELECT min(expires) FROM documents WHERE expires IS NOT NULL
 

@@ -14,15 +14,21 @@ from devservers.cosmos.storage import Storage
 
 
 def note(storage: Storage, container: Container, place: str, number: int, document: dict[str, Any]) -> None:
-    """Note the unique values of a document that was just stored, instead of its former ones. Raises: Refused."""
+    """Note the unique values of a document that was just created. Raises: Refused."""
     if not container.properties.get("uniqueKeyPolicy"):
         return
-    storage.run("forget_unique", number)
     for value in _values(container, document):
         try:
             storage.run("add_unique", container.number, place, value, number)
         except apsw.ConstraintError:
             raise Refused(409, "Unique index constraint violation.") from None
+
+
+def note_again(storage: Storage, container: Container, place: str, number: int, document: dict[str, Any]) -> None:
+    """Note the unique values of a document that has replaced another. Raises: Refused."""
+    if container.properties.get("uniqueKeyPolicy"):
+        storage.run("forget_unique", number)
+    note(storage, container, place, number, document)
 
 
 def _values(container: Container, document: dict[str, Any]) -> Iterator[bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,21 +15,23 @@ from twofold.belonging import Belonging
 from twofold.codec import Codec, Stored
 from twofold.declared import check_appended, check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import Checkpoints
-from twofold.feed.feed import Feed
+from twofold.feed.catching_up import caught_up
+from twofold.feed.checkpoints import Checkpoints, FollowerId
+from twofold.feed.feed import Feed, PartitionSplit
 from twofold.feed.follow import Following, share
 from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
-from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting
+from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting, related
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
-from twofold.messages import Append, Meta, Receipt, Recorded, Stream
+from twofold.messages import Append, Meta, Receipt, Recorded, Stream, Token
 from twofold.opening import opens
 from twofold.progress import Progress, no_progress
 from twofold.react.reactor import Reactor
 from twofold.react.runner import Runner
 from twofold.read.cache import cache_bytes
+from twofold.read.folded import folded
 from twofold.read.freshness import DEFAULT_WAIT_S, After
 from twofold.read.projection import Projection
 from twofold.read.projector import Projector
@@ -278,11 +281,19 @@ class Running:
         await self.caller.prepare()
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
-        for following in list(self.followers):
-            await self.belonging.register(following)
-            await following.check_log()
+        await self._prepare_followers()
         await self._fill_rollups(self.app.rollups)
         await self.views.prepare()
+
+    async def _prepare_followers(self) -> None:
+        """Of all partitions, also those that come of one that splits meanwhile."""
+        prepared: list[Following] = []
+        while left := [following for following in self.followers if following not in prepared]:
+            for following in left:
+                with suppress(PartitionSplit):
+                    await self.belonging.register(following)
+                    await following.check_log()
+            prepared += left
 
     async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
         """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
@@ -505,7 +516,43 @@ class Running:
 
         Raises: InvalidInput, NotSettled when the time is up, LogReplaced, Unavailable.
         """
-        await wait_until_idle(self.followers, list(feeds(self.log).values()), timeout_s)
+        await wait_until_idle(self.followers, self.log, timeout_s)
+
+    async def catch_up(
+        self, projection: Projection[Any], *, until: Sequence[After] | None = None, wait_s: float = 30.0
+    ) -> AsyncGenerator[Sequence[Recorded], None]:
+        """Fold a projection in this call, for a process that works only when it is called (`open(work=False)`).
+
+        Ends once the projection has passed these receipts or tokens; by default, all that is recorded when it begins.
+        Yields the events that this call has folded, page by page, each once its rows are committed, without those that
+        are parked. Other events were folded before, or by another process: while one holds the checkpoint, this call
+        waits for it, and takes over when its lease has run out.
+
+        Raises: Contended when another process holds the checkpoint and is still behind after `wait_s` seconds;
+        InvalidInput, InvalidToken, ConfigurationError, LogReplaced, Unavailable.
+        """
+        folding = self.app.folding(self._folded_by(projection))
+        tokens = await self.queries.checked(await self._heads() if until is None else until)
+        done: set[FollowerId] = set()
+        while left := [
+            one for one in self.followers if one.follower_id.name == folding.name and one.follower_id not in done
+        ]:
+            events = related(self.log, left[0].feed.partition, [token.position for token in tokens])
+            try:
+                async with aclosing(caught_up(left[0], events, wait_s)) as pages:
+                    async for page in pages:
+                        yield await folded(folding, self.app.codec, left[0], page)
+            except PartitionSplit:  # it is no longer listed, but its parts are
+                continue
+            done.add(left[0].follower_id)
+
+    def _folded_by(self, projection: Projection[Any]) -> Projection[Any]:
+        """The projection whose fold maintains this read model. Raises: InvalidInput."""
+        found = self.app.projection(projection.name)
+        return found.of if isinstance(found, Rollup) else found
+
+    async def _heads(self) -> Sequence[Token]:
+        return [Token(self.log.log_id, await feed.head()) for feed in feeds(self.log).values()]
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, starting with `from_version`; empty if there are none.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from twofold.app import Running
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.follow import Following
-from twofold.operate import FollowerStatus, status
+from twofold.operate import FollowerStatus, ViewStatus, status, views
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -43,7 +43,8 @@ async def metrics(running: Running, more: Iterable[Metric] = ()) -> str:
     known = {one.follower_id: one for one in running.followers}
     named = [(FollowerId(one.name, one.version, one.partition), one) for one in found]
     followers = [(one, known[name]) for name, one in named if name in known]  # no rollup, nor what has just split
-    shown = [*_of_commits(running), *_of_followers(followers), *more]
+    kept = [view for view in await views(running) if view.in_app and view.age_s is not None]
+    shown = [*_of_commits(running), *_of_followers(followers, kept), *(_of_views(kept) if kept else ()), *more]
     return "\n".join(line for metric in shown for line in metric.lines()) + "\n"
 
 
@@ -76,18 +77,21 @@ def _of_commits(running: Running) -> Iterator[Metric]:
     )
 
 
-def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator[Metric]:
-    def each(value: str) -> Iterable[tuple[Labels, float]]:
+def _of_followers(followers: list[tuple[FollowerStatus, Following]], views: list[ViewStatus]) -> Iterator[Metric]:
+    def each(value: str) -> list[tuple[Labels, float]]:
         return [(_labels(follower), float(getattr(follower, value))) for follower, _ in followers]
+
+    def with_views(value: str) -> list[tuple[Labels, float]]:
+        return [*each(value), *((_view_labels(view), float(getattr(view, value))) for view in views)]
 
     def counted(value: str) -> Iterable[tuple[Labels, float]]:
         return [(_labels(follower), float(getattr(following.counts, value))) for follower, following in followers]
 
     held = [(_labels(follower), float(following.state == "following")) for follower, following in followers]
     yield Metric(
-        "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", each("lag_events")
+        "twofold_lag_events", "gauge", "Positions between the feed's head and the checkpoint.", with_views("lag_events")
     )
-    yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest unhandled event.", each("lag_s"))
+    yield Metric("twofold_lag_seconds", "gauge", "Age of the oldest unhandled event.", with_views("lag_s"))
     yield Metric("twofold_parked", "gauge", "Rows and streams parked at a failure.", each("parked"))
     yield Metric("twofold_lease_held", "gauge", "1 if this process holds the checkpoint.", held)
     failing = [(_labels(follower), float(follower.state in ("failing", "stopped"))) for follower, _ in followers]
@@ -101,6 +105,15 @@ def _of_followers(followers: list[tuple[FollowerStatus, Following]]) -> Iterator
     )
     yield Metric("twofold_followed_events_total", "counter", "Events folded or reacted to.", counted("events"))
     yield Metric("twofold_followed_pages_total", "counter", "Pages of the feed handled.", counted("pages"))
+
+
+def _of_views(views: list[ViewStatus]) -> Iterator[Metric]:
+    ages = [(_view_labels(view), view.age_s or 0.0) for view in views]
+    yield Metric("twofold_view_age_seconds", "gauge", "Time since a materialised view was refreshed.", ages)
+
+
+def _view_labels(view: ViewStatus) -> Labels:
+    return {"follower": view.name, "version": str(view.version), "kind": "view"}
 
 
 def _labels(follower: FollowerStatus) -> Labels:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from twofold.backends.cosmos import CosmosLog, address
 from twofold.backends.ports import LogStore, Rows
 
 CUT_PAUSE_S = 0.025  # nobody pays for a cut here
+UNDER_LOAD = 4  # appends at once
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,17 @@ def account() -> AbstractContextManager[Server] | None:
 
 
 class InCosmos:
-    """A container of its own, and a SQLite read store beside it."""
+    """A container of its own, and a SQLite read store beside it.
+
+    With `splits`, a feed range splits as soon as `UNDER_LOAD` appends are under way at once: in the middle of each test
+    that writes as much.
+    """
 
     refuses = b'"\xff"'
 
-    def __init__(self, server: Server, container: str, folder: Path) -> None:
+    def __init__(self, server: Server, container: str, folder: Path, *, splits: bool = False) -> None:
         self.server, self.container, self._folder = server, container, folder
+        self.splits, self._under_way = splits, 0
 
     @property
     def url(self) -> str:
@@ -70,7 +77,23 @@ class InCosmos:
         log = CosmosLog(address(self.url), Ambient())
         log.pause_s = CUT_PAUSE_S
         await log.open()
+        self._split_under_load(log._data)
         return log
+
+    def _split_under_load(self, data: Any) -> None:
+        batch = data.batch
+
+        async def counted(*args: Any) -> Any:
+            self._under_way += 1
+            try:
+                if self.splits and self._under_way >= UNDER_LOAD:
+                    self.splits = False
+                    await asyncio.to_thread(self.split, 0)
+                return await batch(*args)
+            finally:
+                self._under_way -= 1
+
+        data.batch = counted
 
     async def open_rows(self) -> Rows:
         """See `Backend.open_rows`."""

@@ -19,6 +19,7 @@ from twofold.errors import Unavailable
 from twofold.messages import Stream
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
+from twofold.testing.conformance.catching_up import CatchUpConformance
 from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
 from twofold.testing.conformance.copies import CopyConformance
@@ -37,6 +38,8 @@ from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.requests import RequestConformance
 from twofold.testing.conformance.waiting import WaitingConformance
 from twofold.testing.conformance.watch import WatchConformance
+
+IS_REAL = account() is not None  # nobody can order a split there
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,7 @@ class CosmosConformance(
     WaitingConformance,
     WatchConformance,
     AppConformance,
+    CatchUpConformance,
     FollowConformance,
     QueryConformance,
     GenerationConformance,
@@ -95,14 +99,14 @@ class TestOfOneRange(
 ):
     @pytest.fixture
     def new_backend(self, server_of_one: Server, tmp_path: Path) -> Callable[[], Backend]:
-        return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path)
+        return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path, splits=not IS_REAL)
 
 
 @pytest.mark.slow
 class TestOfThreeRanges(CosmosConformance):
     @pytest.fixture
     def new_backend(self, server_of_three: Server, tmp_path: Path) -> Callable[[], Backend]:
-        return lambda: InCosmos(server_of_three, uuid4().hex, tmp_path)
+        return lambda: InCosmos(server_of_three, uuid4().hex, tmp_path, splits=not IS_REAL)
 
 
 async def test_a_server_that_is_not_there() -> None:

@@ -11,9 +11,11 @@ from azure.cosmos.aio import CosmosClient
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Decider
 from twofold.backends.cosmos import CosmosLog, address
+from twofold.backends.cosmos.client import Container
 from twofold.backends.memory import MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.testing.conformance.material import append, commit, event
+from twofold.messages import Stream
+from twofold.testing.conformance.material import append, commit, event, value
 
 
 @dataclass(frozen=True)
@@ -91,4 +93,32 @@ async def test_a_container_of_one_category_takes_no_other(place: InCosmos) -> No
     other = CosmosLog(address(f"{place.url};Category=memo"))
     with pytest.raises(ConfigurationError, match="not created with category=memo but with note: leave the option out"):
         await other.open()
+    await other.close()
+
+
+async def test_only_what_is_new_of_a_stream_is_read(place: InCosmos, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise each command on a stream that others write to would cost as much as the stream is long."""
+    read: list[int] = []
+    changes_of = Container.changes_of
+
+    async def counted(self: Container, key: str, lsn: int = 0) -> list[dict[str, object]]:
+        found = await changes_of(self, key, lsn)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(Container, "changes_of", counted)
+    stream = Stream("note", "1")
+    log, other = await place.open_log(), await place.open_log()
+    await commit(log, *(append("note-1", event(n)) for n in range(40)))
+    first = await other.load(stream)
+    await commit(log, append("note-1", event("a"), event("b"), command_id="once"), append("note-1", event("c")))
+    loaded = await other.load(stream, after=first.version)
+    assert ([value(one) for one in loaded.events], loaded.version) == (["a", "b", "c"], 43)
+    again = await other.load(stream, after=41)
+    assert [value(one) for one in again.events] == ["b", "c"]
+    assert read == [41, 3, 43]  # commits, and the head; nothing is known of the place of version 41
+    known = await other.load(stream, "once", after=43)
+    assert known.receipt is not None
+    assert (known.receipt.version, known.receipt.position) == (42, (await log.load(stream, "once")).receipt.position)
+    await log.close()
     await other.close()

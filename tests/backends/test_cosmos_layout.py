@@ -3,15 +3,16 @@
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from azure.cosmos import PartitionKey
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect_read, stores
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.address import address
+from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Tip
-from twofold.backends.cosmos.log import _hash
 from twofold.backends.cosmos.ranges import Numbered, Physical, Ranges
 from twofold.errors import ConfigurationError
 from twofold.messages import Append, Encoded, Meta, Stream
@@ -113,7 +114,13 @@ def test_a_commit_holds_what_an_append_asked_for() -> None:
     assert not set("/\\?#") & set(commit["id"] + receipt["id"] + layout.head_id(append.stream))
 
 
-def test_hashes_are_the_services() -> None:
-    """As Microsoft's client computes them for a partition key; the partition of a stream must never change."""
-    assert _hash("1001") == "005E79D5F8E3AE17654BA0FF5CDEBB87"
-    assert _hash("日本語") == "3F0624929BDE45571F050DCA6A1CB775"
+def test_places_are_the_services() -> None:
+    """The partition of a stream must never change."""
+    assert place_of("1001") == "005E79D5F8E3AE17654BA0FF5CDEBB87"
+    assert place_of("日本語") == "3F0624929BDE45571F050DCA6A1CB775"
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=120))
+def test_places_are_those_of_the_sdk(key: str) -> None:
+    assert place_of(key) == PartitionKey(path="/key")._get_effective_partition_key_string([key])

@@ -49,6 +49,7 @@ async def other_log(place: InCosmos, log: LogStore) -> AsyncIterator[LogStore]:
     await store.close()
 
 
+@pytest.mark.slow
 async def test_a_split_amid_the_work_of_two_processes(place: InCosmos, log: LogStore, other_log: LogStore) -> None:
     """Spread read models, merged ones and reactors go on in the parts; every read sees its own write."""
     one_rows, other_rows = await place.open_rows(), await place.open_rows()

@@ -28,6 +28,7 @@ from twofold.errors import (
 from twofold.sql import Called, SqlCommand
 from twofold.sql import writer as writing
 from twofold.sql.calls import Failed
+from twofold.testing.conformance.bank import eventually
 
 TABLES = """
 CREATE TABLE tb_user (
@@ -223,6 +224,19 @@ async def test_commands_that_come_together_share_transactions(url: str) -> None:
         assert max(row[0] for row in batches) <= 60
 
 
+async def test_used_ids_are_looked_up_by_index_however_few_there_were_at_first(url: str) -> None:
+    """A session keeps its plans, and one that scans the table takes longer with every command."""
+    async with app.open(url, work=False) as running:
+        for _ in range(2):
+            await asyncio.gather(
+                *[running.call(create_user, CreateUser("Ann"), command_id=f"c-{n}") for n in range(30)]
+            )
+    async with session(url) as sql:
+        assert (
+            await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'twofold.calls'::regclass") == 0
+        )
+
+
 async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_and_each_runs_alone(url: str) -> None:
     """The conflict shows at the end only: the function had noted, and then waited for a lock."""
     async with app.open(url, work=False) as running, session(url) as sql:
@@ -278,6 +292,32 @@ async def test_a_row_that_is_held_stops_only_those_who_need_it(url: str, monkeyp
             with pytest.raises(Contended, match="another transaction is in the way"):
                 await running.call(reward, Reward(ann, 10))
         assert (await running.call(reward, Reward(ann, 1))).answer == 3
+
+
+ALONE = "twofold SQL command, alone"
+
+
+async def test_many_who_wait_for_one_row_stop_nobody_who_waits_for_another(url: str) -> None:
+    """However many run alone for the row that is held: they take one place, and all give up at the same time."""
+    async with app.open(url, work=False) as running, session(url) as sql, session(url) as beside:
+        ann, bob = [(await running.call(create_user, CreateUser(name))).answer for name in ("Ann", "Bob")]
+        update = "UPDATE tb_user SET points = 1 WHERE id = $1"
+        async with sql.transaction():
+            await sql.execute(update, ann)
+            stuck = [
+                asyncio.create_task(outcome(running.call(reward, Reward(ann, 1)))) for _ in range(writing.AT_ONCE + 2)
+            ]
+            async with beside.transaction():
+                await beside.execute(update, bob)
+                other = asyncio.create_task(running.call(reward, Reward(bob, 1)))
+
+                async def all_run_alone() -> bool:
+                    return [one.get_name() for one in asyncio.all_tasks()].count(ALONE) == len(stuck) + 1
+
+                await eventually(all_run_alone)
+            assert (await other).answer == 2
+            assert not any(task.done() for task in stuck)
+            assert {type(await task) for task in stuck} == {Contended}
 
 
 async def test_sql_callers_and_the_writer_on_the_same_rows(url: str) -> None:

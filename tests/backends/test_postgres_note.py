@@ -334,6 +334,24 @@ async def test_only_read_committed_and_one_phase(url: str) -> None:
         assert await amounts(running) == [2]
 
 
+@pytest.mark.parametrize("notes", [1, 2])
+async def test_a_session_that_appends_before_it_commits_may_not_be_idle(url: str, notes: int) -> None:
+    """It holds the lock of the log, which all others need; its own setting counts, if it has one."""
+    async with app.open(url, work=False), session(url) as sql:
+        idle = "SHOW idle_in_transaction_session_timeout"
+        async with sql.transaction():
+            for number in range(notes):
+                await note(sql, f"purse-{number}", None, paid(1))
+            assert await sql.fetchval(idle) == "0"
+            await sql.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            assert await sql.fetchval(idle) == "5s"
+        assert await sql.fetchval(idle) == "0"
+        async with sql.transaction():
+            await sql.execute("SET idle_in_transaction_session_timeout = '3s'; SET CONSTRAINTS ALL IMMEDIATE")
+            await note(sql, "purse-1", None, paid(1))
+            assert await sql.fetchval(idle) == "3s"
+
+
 async def test_what_the_codec_writes_fits_and_what_it_cannot_read_does_not(url: str) -> None:
     """Every value of every kind of field, as the codec writes it."""
     whole = declared("whole", Everything, Stored("Everything"))

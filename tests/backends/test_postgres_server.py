@@ -31,7 +31,7 @@ from twofold.feed.checkpoints import Claim
 from twofold.messages import BEGINNING, Receipt
 from twofold.read.projection import Projection
 from twofold.read.store import Changes
-from twofold.sql import View
+from twofold.sql import SqlCommand, View
 from twofold.testing.conformance.bank import (
     Balance,
     accounts,
@@ -784,6 +784,14 @@ dashboard = View(
 )
 
 
+@dataclass(frozen=True)
+class Ping:
+    n: int
+
+
+ping: SqlCommand[Ping, int] = SqlCommand("ping", Ping, function="fn_ping", answers=int)
+
+
 def documented_sql() -> list[list[str]]:
     """The statements of docs/postgres-roles.md, block by block."""
     blocks = re.findall(r"```sql\n(.*?)```", ROLES.read_text("utf-8"), re.DOTALL)
@@ -835,6 +843,13 @@ async def test_the_documented_rights_are_enough() -> None:
             assert all(status.state != "stopped" for status in await operate.status(running))
         opened_event = """jsonb_build_array('{"type": "Deposited", "data": {"amount": 1}}'::jsonb)"""
         execute(as_role("clerk"), f"SELECT twofold.note('account-d', 0, {opened_event})")
+        function = "CREATE FUNCTION fn_ping(p_n int) RETURNS int LANGUAGE sql AS 'SELECT p_n'"
+        execute(as_role("shop_owner"), function, "REVOKE EXECUTE ON FUNCTION twofold.run FROM PUBLIC")
+        async with replace(bank, commands=[ping]).open(as_role("shop_app"), work=False) as running:
+            assert (await running.call(ping, Ping(1))).answer == 1
+            execute(as_role("shop_owner"), "REVOKE EXECUTE ON FUNCTION twofold.run FROM shop_app")
+            with pytest.raises(ConfigurationError, match=r"denied for function run; docs/postgres-roles\.md lists"):
+                await running.call(ping, Ping(2))
         execute(as_role("analyst"), "SELECT * FROM balance")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             execute(as_role("analyst"), "SELECT * FROM twofold.events")

@@ -1,6 +1,8 @@
 """Read models that are views: made, versioned and dropped by twofold, read like projections, with tokens that hold."""
 
 import asyncio
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 import asyncpg
 import httpx2
 import pytest
+from typer.testing import CliRunner
 
 from devservers.postgres import execute
 from twofold import (
@@ -22,6 +25,7 @@ from twofold import (
     ReadModelBehind,
     Recorded,
     Running,
+    cli,
     operate,
 )
 from twofold.api import Api, nobody
@@ -261,6 +265,16 @@ async def test_sql_that_cannot_be_a_view_is_refused(url: str, sql: str, over: li
         assert await own.fetchval("SELECT to_regclass('twofold.short_v1')") is None
 
 
+@dataclass(frozen=True)
+class Total:
+    author: str
+    posts: int
+    words: int
+
+
+totals = Rollup("totals", Total, of=posts, by="author", posts=count(), words=total("words"))
+
+
 async def test_a_rebuilt_projection_keeps_its_views(url: str) -> None:
     async with app.open(url) as running:
         receipt = await write(running, "1", "ann", 10)
@@ -273,6 +287,87 @@ async def test_a_rebuilt_projection_keeps_its_views(url: str) -> None:
         row = await running.get(authors, "ann", after=receipt)
         assert row is not None
         assert (row.posts, row.words) == (2, 15)
+
+
+async def test_a_rebuilt_projection_keeps_its_materialised_views(url: str) -> None:
+    """With their indexes and grants, also over a Rollup, and the next refresh reads the new table."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    busy = View("busy", Total, sql="SELECT author, posts, words FROM {totals}", over=[totals], refresh_ms=20)
+    rolled = App("blog", deciders=[post], projections=[posts, totals], views=[dashboard, busy])
+    async with session(url) as sql:
+        async with rolled.open(url) as running:
+            receipt = await write(running, "1", "ann", 10)
+            await asyncio.gather(*[running.find(one, after=receipt, wait_s=20) for one in (dashboard, busy)])
+            await sql.execute("CREATE ROLE reader_of_views; GRANT SELECT ON twofold.dashboard_v1 TO reader_of_views")
+            await sql.execute("CREATE INDEX by_posts ON twofold.dashboard_v1 (posts)")
+            async for _ in operate.rebuild(running, posts, from_scratch=True):
+                pass
+            assert await sql.fetchval("SELECT posts FROM dashboard") == 1
+            receipt = await write(running, "2", "ann", 5)
+            row, total = await asyncio.gather(
+                *[running.get(one, "ann", after=receipt, wait_s=20) for one in (dashboard, busy)]
+            )
+            assert (row.posts, row.words, total.posts) == (2, 15, 2)
+            await operate.drop(running, busy.follows)
+        assert await sql.fetchval("SELECT posts FROM dashboard") == 2
+        assert await sql.fetchval("SELECT has_table_privilege('reader_of_views', 'twofold.dashboard_v1', 'SELECT')")
+        indexes = (
+            "SELECT string_agg(substring(indexdef FROM '[(].*'), ' ' ORDER BY 1) FROM pg_indexes WHERE tablename = $1"
+        )
+        assert await sql.fetchval(indexes, "dashboard_v1") == "(author) (posts)"
+        await sql.execute("DROP OWNED BY reader_of_views; DROP ROLE reader_of_views")
+
+
+def fold_anew(row: Post, event: Written, recorded: Recorded) -> Post | None:
+    return Post(row.post_id, event.author, 100 * event.words)
+
+
+async def test_the_name_shows_a_version_only_once_what_it_is_over_is_shown(url: str) -> None:
+    """Not a view of a table that is still being built (G8)."""
+    posts_2 = Projection("posts", Post, fold_anew, version=2)
+    newer = View("authors", Author, sql=SELECT, over=[posts_2], version=2)
+    next_app = App("blog", deciders=[post], projections=[posts_2], views=[newer])
+    async with session(url) as sql, app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        await running.find(authors, after=receipt)
+        async with next_app.open(url, work=False):
+            assert await sql.fetchval("SELECT words FROM authors") == 10
+        async with next_app.open(url) as upgraded:
+
+            async def shows_it() -> bool:
+                return bool(await sql.fetchval("SELECT words FROM authors") == 1_000)
+
+            await upgraded.settled(timeout_s=20)
+            await eventually(shows_it)
+            assert await sql.fetchval("SELECT max(words) FROM posts") == 1_000
+        async with app.open(url, work=False):
+            assert await sql.fetchval("SELECT words FROM authors") == 1_000
+
+
+async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_before_it(url: str) -> None:
+    """No drop takes anything along."""
+    posts_2 = Projection("posts", Post, fold_anew, version=2)
+    next_app = App("blog", deciders=[post], projections=[posts_2])
+    async with app.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        await running.find(authors, after=receipt)
+    async with next_app.open(url, work=False) as running, session(url) as sql:
+        async for _ in operate.rebuild(running, posts_2):
+            pass
+        with pytest.raises(
+            InvalidInput, match=r"the view authors:1 reads it: first `twofold tables APP --drop authors:1`"
+        ):
+            await operate.drop(running, posts.follows)
+        await sql.execute("CREATE VIEW of_a_user AS SELECT author FROM authors")
+        with pytest.raises(
+            InvalidInput, match=r"view 'authors' version 1 cannot be dropped, because view of_a_user dep"
+        ):
+            await operate.drop(running, authors.follows)
+        assert await sql.fetchval("SELECT author FROM of_a_user") == "ann"
+        await sql.execute("DROP VIEW of_a_user")
+        await operate.drop(running, authors.follows)
+        await operate.drop(running, posts.follows)
+        assert await sql.fetchval("SELECT to_regclass('authors')") is None
 
 
 async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) -> None:
@@ -290,16 +385,6 @@ async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) ->
         assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
         assert await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed
         assert await sql.fetchval("SELECT posts FROM dashboard") == 7
-
-
-@dataclass(frozen=True)
-class Total:
-    author: str
-    posts: int
-    words: int
-
-
-totals = Rollup("totals", Total, of=posts, by="author", posts=count(), words=total("words"))
 
 
 @pytest.mark.parametrize("refresh_ms", [None, 20])
@@ -343,6 +428,56 @@ async def test_a_refresh_is_never_two_at_once_and_never_claims_what_it_has_not_s
 
 
 Serving = Callable[[Running, Api], Awaitable[httpx2.AsyncClient]]
+
+
+board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+with_board = with_view(authors, board)
+
+
+async def test_operators_see_how_old_a_view_is(url: str) -> None:
+    """Of a plain one its position, of a materialised one also its age; in /status and the metrics, too."""
+    async with with_board.open(url) as running, session(url) as sql:
+        await running.find(board, after=await write(running, "1", "ann", 10), wait_s=20)
+        await running.find(authors, after=await write(running, "2", "ann", 10))
+        await sql.execute("UPDATE twofold.views SET refreshed_at = now() - interval '1 hour' WHERE materialised")
+        plain, old = await operate.views(running)
+        assert (plain.name, plain.kind, plain.live, plain.in_app) == ("authors", "view", True, True)
+        assert (plain.lag_events, plain.age_s, plain.over) == (0, None, [posts.follows])
+        assert (old.name, old.kind, str(old.position), old.lag_events) == ("board", "materialised view", "0:1", 1)
+        assert old.age_s is not None
+        assert 3_600 <= old.age_s < 3_700
+        transport = httpx2.ASGITransport(
+            app=web_app(running, Api(with_board, actor=nobody)), raise_app_exceptions=False
+        )
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            shown = {one["name"]: one for one in (await client.get("/status")).json()}
+            assert (shown["board"]["kind"], shown["board"]["lagEvents"]) == ("materialised view", 1)
+            text = (await client.get("/metrics")).text
+            assert 'twofold_lag_events{follower="board",version="1",kind="view"} 1' in text
+            assert 'twofold_view_age_seconds{follower="board",version="1",kind="view"} 36' in text
+            assert 'follower="authors"' not in text
+    async with with_board.look(url) as running:
+        assert [one.in_app for one in await operate.views(running)] == [True, True]
+    async with app.look(url) as running:
+        assert [one.in_app for one in await operate.views(running)] == [True, False]
+
+
+def test_the_commands_list_views(url: str) -> None:
+    async def made() -> None:
+        async with with_board.open(url) as running:
+            await write(running, "1", "ann", 10)
+
+    asyncio.run(made())
+    target = (f"{__name__}:with_board", "--store", url)
+    listed = CliRunner().invoke(cli.commands, ["tables", *target, "--json"]).stdout.splitlines()
+    notes = {row["name"]: row["note"] for row in map(json.loads, listed)}
+    assert notes["authors"] == "view over posts v1"
+    assert re.fullmatch(r"materialised view over posts v1; refreshed \d\.\d s ago, [01] events behind", notes["board"])
+    rows = [
+        json.loads(line) for line in CliRunner().invoke(cli.commands, ["status", *target, "--json"]).stdout.splitlines()
+    ]
+    assert [(row["name"], row["kind"]) for row in rows][1:] == [("authors", "view"), ("board", "materialised view")]
+    assert "materialised view" in CliRunner().invoke(cli.commands, ["status", *target]).stdout
 
 
 async def test_an_api_serves_views_like_projections(url: str) -> None:
@@ -402,6 +537,20 @@ async def test_what_is_unparked_below_reaches_a_materialised_view(url: str, monk
         row = await running.get(dashboard, "ann", after=receipt, wait_s=20)
         assert row is not None
         assert row.posts == 1
+
+
+async def test_a_process_of_an_older_twofold_that_unparks_outdates_a_materialised_view(url: str) -> None:
+    """It knows no views, but it says that rows have changed without an event. Moving on says nothing."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url) as running, session(url) as sql:
+        await running.find(dashboard, after=await write(running, "1", "ann", 1), wait_s=20)
+        await running.find(posts, after=await write(running, "2", "ann", 1))
+        where = "SELECT position FROM twofold.views"
+        assert await sql.fetchval(where) == 1
+        await sql.execute("UPDATE twofold.checkpoints SET generation = DEFAULT WHERE name = 'others'")
+        assert await sql.fetchval(where) == 1
+        await sql.execute("UPDATE twofold.checkpoints SET generation = DEFAULT WHERE name = 'posts'")
+        assert await sql.fetchval(where) == 0
 
 
 _IS_WAITED_FOR = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'twofold.posts_v1'::regclass"

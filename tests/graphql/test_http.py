@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import httpx2
 import pytest
+from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
@@ -187,6 +188,23 @@ async def test_invalid_input_names_its_fields(sqlite: str) -> None:
         await running.data("{ users(joinedAt__in: [null], birthday__in: [], country__in: null) { name } }")
         [error] = await running.errors('{ users(token: "nope") { name } }')
         assert error["extensions"]["code"] == "VALIDATION"
+
+
+def _capital(name: str) -> str:
+    if not name[:1].isupper():
+        raise ValueError("A name begins with a capital letter")
+    return name
+
+
+async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
+    """Its field is in `fields`; where anything else is wrong, too, all sentences have their fields before them."""
+    types = {"name": Annotated[str, AfterValidator(_capital)], "email": Annotated[str, Field(min_length=3)]}
+    async with site(sqlite, types=types) as running:
+        said = {"field": "name", "message": "A name begins with a capital letter"}
+        [error] = await running.errors('mutation { rename(id: "a", name: "x") { version } }')
+        assert (error["message"], error["extensions"]["fields"]) == (said["message"], [said])
+        [error] = await running.errors('mutation { join(id: "a", name: "x", email: "") { version } }')
+        assert error["message"].startswith("name: A name begins with a capital letter; email: ")
 
 
 # ---- rules ----------------------------------------

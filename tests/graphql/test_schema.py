@@ -103,6 +103,10 @@ def test_names_that_graphql_cannot_have_become_others() -> None:
         ({"name": Many(posts, by="author_id")}, "its rows have a field of this name"),
         ({"posts": Many(posts, by="author_id", order_by="tags")}, "order_by: tags"),
         ({"posts": Many(posts, by="author_id", limit=501)}, "limit is a number from 1 to 500"),
+        ({"posts": Many(posts, by="author_id", filters=["nope"])}, "has no field 'nope'"),
+        ({"posts": Many(posts, by="author_id", filters=["title__near"])}, "'title__near' is not a condition of title"),
+        ({"posts": Many(posts, by="author_id", filters=["author_id"])}, "is set already"),
+        ({"posts": Many(posts, by="author_id", filters="title")}, r"must be a list, like \['title'\]"),
         ({"best": One(posts, by="nope")}, "has no field 'nope'"),
         ({"posts": posts}, "must be Many"),
         ({"posts": Many(User, by="author_id")}, "leads to a projection"),  # type: ignore[arg-type]
@@ -111,6 +115,19 @@ def test_names_that_graphql_cannot_have_become_others() -> None:
 def test_a_relation_that_cannot_be_is_refused(relations: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Api(forum.forum, actor=nobody).relations(users, **relations)
+
+
+@pytest.mark.parametrize(
+    ("filters", "names"),
+    [([], {"limit"}), (["title__startswith", "order_by"], {"limit", "orderBy", "title__startswith"})],
+)
+def test_a_relation_has_the_filters_that_it_lists(filters: list[str], names: set[str]) -> None:
+    api = Api(forum.forum, actor=nobody)
+    api.page(users, name="users")
+    api.relations(users, posts=Many(posts, by="author_id", filters=filters))
+    row = g.get_named_type(schema_of(api).query_type.fields["users"].type)  # type: ignore[union-attr]
+    assert set(row.fields["posts"].args) == names  # type: ignore[union-attr]
+    assert set(row.fields["postsConnection"].args) == {*names - {"limit"}, "first", "after", "last", "before"}  # type: ignore[union-attr]
 
 
 def test_a_relation_is_declared_once() -> None:

@@ -1,5 +1,7 @@
 """A rebuild called from a program."""
 
+import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 
@@ -10,10 +12,11 @@ from twofold.ambient import Ambient
 from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import InvalidInput
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.messages import Position
-from twofold.read.projection import Projection
+from twofold.read.projection import Projection, Table
 from twofold.testing.conformance.bank import Balance, balances, deposited
-from twofold.testing.conformance.rebuild import only, upgraded
+from twofold.testing.conformance.rebuild import caught_up, only, rebuilt, upgraded
 
 
 async def positions_of(running: Running, projection: Projection[Balance], notes: list[str]) -> list[Position]:
@@ -61,3 +64,32 @@ async def test_only_a_projection_of_the_app_is_rebuilt() -> None:
         assert await running.rows.tables() == []
     with pytest.raises(InvalidInput, match="has no projection 'stranger'; it has balance"):
         only.projection("stranger")
+
+
+async def test_g8_a_worker_that_is_ahead_at_the_last_moment_is_caught_up_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new table never stands before the one that it replaces: who has seen a row does not see it go back."""
+    log, rows = MemoryLog(Ambient()), MemoryReadStore()
+    async with only.open(log, read_store=rows, work=False) as running, only.look(log, read_store=rows) as operator:
+        await deposited(log, "a", 1, 2)
+        await caught_up(running)
+        looked_at, replaced = rows.checkpoints.all_partitions, rows.replace
+        stood: list[tuple[Position, Position]] = []
+        ahead = asyncio.Lock()
+
+        async def look_at(follower: FollowerId) -> Sequence[Checkpoint]:
+            if not ahead.locked() and any(table.follows.builds for table in await rows.tables()):
+                await ahead.acquire()
+                await deposited(log, "a", 3)
+                await caught_up(running)
+            return await looked_at(follower)
+
+        async def replace(table: Table, claims: Sequence[Claim], built: FollowerId, at: Sequence[Position]) -> bool:
+            [old] = await looked_at(table.follows)
+            stood.append((old.position, at[0]))
+            return await replaced(table, claims, built, at)
+
+        monkeypatch.setattr(rows.checkpoints, "all_partitions", look_at)
+        monkeypatch.setattr(rows, "replace", replace)
+        await rebuilt(operator)
+        assert stood
+        assert all(new >= old for old, new in stood)

@@ -15,6 +15,7 @@ from twofold.feed.follow import Following
 from twofold.messages import BEGINNING, Append, Meta, Stream
 from twofold.react.runner import Runner
 from twofold.testing import recorded, virtual_time
+from twofold.testing.conformance.bank import eventually
 
 
 @dataclass(frozen=True)
@@ -175,3 +176,68 @@ async def test_an_effect_that_swallows_its_cancellation_does_not_keep_the_app_fr
     async with asyncio.timeout(30), app.open("memory:") as running:
         await running.append("order-1", [Ordered(())])
         await begun.wait()
+
+
+def following_of(log: MemoryLog, execute: Any) -> Following:
+    """A process with this reactor."""
+    runner = Runner(fulfilment, log, log.checkpoints, execute, codec, Ambient())
+    return Following(runner, log, log.checkpoints, "worker")
+
+
+def test_g5_commands_to_one_stream_are_carried_out_in_order_also_when_one_fails() -> None:
+    """A later one never comes before an earlier one that failed; those to other streams go on."""
+
+    async def main() -> None:
+        log, done = MemoryLog(), list[tuple[str, int]]()
+        await ordered(log, "1", "a", "b", "a", "a")
+        failures = {("a", 0): 2, ("a", 2): 1}
+
+        async def execute(decider: Any, id: str, command: Fill, meta: Meta) -> None:
+            await asyncio.sleep(0.01)
+            if failures.get((id, command.amount), 0):
+                failures[id, command.amount] -= 1
+                raise Unavailable("down")
+            done.append((id, command.amount))
+
+        task = asyncio.create_task(following_of(log, execute).run())
+
+        async def has_handled_all() -> bool:
+            found = await log.checkpoints.read(fulfilment.follows)
+            return found is not None and found.position == await log.head()
+
+        await eventually(has_handled_all)
+        task.cancel()
+        amounts = [amount for item, amount in done if item == "a"]
+        assert list(dict.fromkeys(amounts)) == [0, 2, 3], "as repeated ones take no effect again"
+        assert ("b", 1) in done
+
+    virtual_time.run(main())
+
+
+def test_g7_what_a_worker_was_retrying_its_successor_retries_although_no_event_comes() -> None:
+    async def main() -> None:
+        log, done = MemoryLog(), list[str]()
+        await ordered(log, "1", "a")
+
+        async def fails(*_: Any) -> None:
+            raise ValueError("not in this release")
+
+        async def works(decider: Any, id: str, command: Fill, meta: Meta) -> None:
+            done.append(id)
+
+        async def is_parked() -> bool:
+            return bool(await log.checkpoints.parked(fulfilment.follows))
+
+        async def is_done() -> bool:
+            return not await is_parked()
+
+        first = asyncio.create_task(following_of(log, fails).run())
+        await eventually(is_parked)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        second = asyncio.create_task(following_of(log, works).run())
+        await eventually(is_done)
+        second.cancel()
+        assert done == ["a"]
+
+    virtual_time.run(main())

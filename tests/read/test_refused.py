@@ -1,6 +1,7 @@
 """Rows that the store itself refuses: a check, a trigger, an index that cannot hold them."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
@@ -8,6 +9,7 @@ import asyncpg
 import pytest
 
 from twofold import App, RowParked, Running, operate
+from twofold.read.rollup import Rollup, count, total
 from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
 
 MOST = 100
@@ -72,4 +74,43 @@ async def test_g7_a_row_that_the_store_refuses_is_parked_alone(store: Store) -> 
         found = await running.parking.retry("balance", "s11")
         assert (len(found.done), found.events) == (1, 2)
         assert await running.get(balances, "s11") == Balance("s11", 122, 4)
+        assert (await operate.verify(running, balances)).equal
+
+
+@dataclass(frozen=True)
+class OfDeposits:
+    """The balances with so many deposits."""
+
+    deposits: int
+    rows: int
+    total: int
+
+
+of_deposits = Rollup("of_deposits", OfDeposits, of=balances, by="deposits", rows=count(), total=total("total"))
+
+
+async def test_g5_a_row_that_the_store_refuses_counts_in_no_rollup(store: Store) -> None:
+    """Others of its page count once, although the page is stored at the second try."""
+    log, read_store, refuse = store
+    rolled = App("bank", deciders=[accounts], projections=[balances, of_deposits])
+
+    async def is_level(running: Running) -> None:
+        rows = (await running.find(balances, limit=500)).rows
+        groups = {row.deposits: [one.total for one in rows if one.deposits == row.deposits] for row in rows}
+        found = {row.deposits: (row.rows, row.total) for row in await running.find(of_deposits, limit=500)}
+        assert found == {deposits: (len(totals), sum(totals)) for deposits, totals in groups.items()}
+
+    async with rolled.open(log, read_store=read_store, work=False) as running:
+        await refuse(True)
+        for n in range(20):
+            await deposited(running.log, f"s{n}", 1, *([60, 60] if n == 11 else []))
+        await folded(running)
+        await is_level(running)
+        for n in range(10):
+            await deposited(running.log, f"s{n}", 2)
+        await folded(running)
+        await is_level(running)
+        await refuse(False)
+        await running.parking.retry("balance", "s11")
+        await is_level(running)
         assert (await operate.verify(running, balances)).equal

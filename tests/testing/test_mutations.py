@@ -58,7 +58,7 @@ from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.remote import NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.storage import Storage
-from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, _available
+from twofold.testing.simulation.stores import SimulatedCheckpoints, SimulatedLog, SimulatedRows, available
 from twofold.write.commits import Commits
 from twofold.write.execute import Executor
 from twofold.write.group_commit import GroupCommit
@@ -129,8 +129,8 @@ def acknowledged_before_it_is_on_the_disk(patch: Patch) -> None:
     """The page cache is written every half second; what a crash of the server takes, was acknowledged."""
     made = Storage.__init__
 
-    def init(self: Storage, *values: Any) -> None:
-        made(self, *values)
+    def init(self: Storage, *values: Any, **more: Any) -> None:
+        made(self, *values, **more)
         part, written = self.logs[0], []
         log, crash = part.log, part.link.crash
 
@@ -187,7 +187,7 @@ def an_append_is_stored_in_parts(patch: Patch) -> None:
 @mutation("G1")
 def a_lost_answer_is_taken_for_nothing_happened(patch: Patch) -> None:
     async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
-        return await _available(self._link, lambda: self._append(batch), "append", syncs=True)
+        return await available(self.link, lambda: self._append(batch), "append", syncs=True)
 
     patch.setattr(SimulatedLog, "commit", commit)
 
@@ -201,7 +201,7 @@ def what_is_sent_again_has_another_command_id(patch: Patch) -> None:
     async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
         while True:
             try:
-                return await self._link.ask(lambda sent=batch: self._append(sent), "append", syncs=True)
+                return await self.link.ask(lambda sent=batch: self._append(sent), "append", syncs=True)
             except NotSent as error:
                 raise Unavailable(str(error)) from error
             except NoAnswer:
@@ -315,13 +315,13 @@ def the_position_is_taken_before_the_lock(patch: Patch) -> None:
     append = MemoryLog._append
 
     async def commit(self: SimulatedLog, batch: Sequence[Append]) -> Any:
-        taken = await _available(self._link, lambda: len(self._part.entries))
+        taken = await available(self.link, lambda: len(self._part.entries))
 
         def late() -> Any:
             self._part.log.ahead = taken - len(self._part.entries)  # type: ignore[attr-defined]
             return self._append(batch)
 
-        return await _available(self._link, late, "append", syncs=True)
+        return await available(self.link, late, "append", syncs=True)
 
     def _append(self: MemoryLog, one: Append) -> Any:
         before = len(self._entries)
@@ -384,7 +384,7 @@ def the_checkpoint_moves_in_another_transaction_than_the_rows(patch: Patch) -> N
             self._storage.row_checkpoints.held(claim)
             _write(self._storage.rows, table, c)
 
-        await _available(self._link, write, "page")
+        await available(self._link, write, "page")
         await self._checkpoints.advance(claim, after, to, c.parked)
         self._storage.rows_bell.ring()
 

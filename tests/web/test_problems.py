@@ -26,7 +26,7 @@ from twofold import (
     Unavailable,
     VersionConflict,
 )
-from twofold.errors import LeaseLost, NewerSchema, UndecodableEvent
+from twofold.errors import Contended, LeaseLost, NewerSchema, UndecodableEvent
 from twofold.web import problems
 from twofold.web.idempotency import IdempotencyKeyReused
 from twofold.web.preconditions import Precondition
@@ -64,6 +64,7 @@ CASES: list[tuple[Exception, int, str, dict[str, Any]]] = [
     (ReadModelBehind("view", 7, 5.0), 503, "read-model-behind", {"lagEvents": 7}),
     (RowParked("view", ("1",), SINCE, "secret"), 503, "row-parked", {"since": "2024-05-01T12:00:00Z"}),
     (Unavailable("/secret/file"), 503, "unavailable", {}),
+    (Contended("secret"), 503, "unavailable", {"detail": "Another transaction is in the way; nothing was changed"}),
     (OutcomeUnknown("c-1", "secret"), 503, "outcome-unknown", {"commandId": "c-1"}),
     (LogReplaced("/secret/file"), 503, "log-replaced", {}),
     (ConfigurationError("secret"), 500, "internal-error", {}),

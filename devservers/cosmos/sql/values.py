@@ -33,6 +33,8 @@ def is_number(value: Any) -> bool:
 
 def same(left: Any, right: Any) -> bool:
     """Whether two defined values are equal: 1 is 1.0, but not true."""
+    if type(left) is str and type(right) is str:
+        return left == right
     if kind(left) != kind(right):
         return False
     if isinstance(left, list):

@@ -175,13 +175,16 @@ class ServedPage:
         self._check_condition(condition, "filters")
 
     def _check_condition(self, condition: str, argument: str) -> None:
-        name, operator = split(condition)
-        operators = [each for each in operators_of(_field(self, name)) if each != "null" or argument == "filters"]
-        if operator not in operators:
-            known = ", ".join(name if each == "eq" else f"{name}__{each}" for each in operators) or "none"
-            raise ConfigurationError(
-                f"{self.owner}: {argument}: {condition!r} is not a condition of {name}; it has {known}"
-            )
+        check_condition(condition, _field(self, split(condition)[0]), argument, self.owner)
+
+
+def check_condition(condition: str, field: Field, argument: str, owner: str) -> None:
+    """Raises: ConfigurationError for an operator that the field does not have."""
+    name, operator = split(condition)
+    operators = [each for each in operators_of(field) if each != "null" or argument == "filters"]
+    if operator not in operators:
+        known = ", ".join(name if each == "eq" else f"{name}__{each}" for each in operators) or "none"
+        raise ConfigurationError(f"{owner}: {argument}: {condition!r} is not a condition of {name}; it has {known}")
 
 
 def split(condition: str) -> tuple[str, str]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from twofold.api.actors import Allow
+from twofold.api.reads import ORDER, check_condition, split
 from twofold.api.served import check_allow
 from twofold.errors import ConfigurationError, InvalidQuery
-from twofold.read.columns import Column
+from twofold.read.columns import Column, Field
 from twofold.read.conditions import field_named, query_of
 from twofold.read.projection import Projection
 from twofold.read.query import DEFAULT_LIMIT
@@ -19,7 +20,8 @@ from twofold.read.query import DEFAULT_LIMIT
 class Many:
     """The rows of `projection` whose field `by` equals the row's `key`, which is its key unless another is named.
 
-    `order_by` and `limit` hold unless a client asks for others.
+    `order_by` and `limit` hold unless a client asks for others. `filters` are the conditions that it may set, every one
+    by default, and `order_by` if it may choose the order.
     """
 
     projection: Projection[Any]
@@ -28,6 +30,7 @@ class Many:
     limit: int = DEFAULT_LIMIT
     key: str | None = None
     allow: Allow | None = None
+    filters: Sequence[str] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +55,7 @@ class Related:
     order_by: tuple[str, ...]
     limit: int
     allow: Allow | None
+    filters: Mapping[str, str] | None
 
     @property
     def owner(self) -> str:
@@ -72,11 +76,19 @@ class Related:
             query_of(self.to, {}, self.order_by, self.limit)
         except InvalidQuery as error:
             raise ConfigurationError(f"{self.owner}: {error}") from None
+        for condition in self.filters or ():
+            if condition == self.theirs:
+                raise ConfigurationError(f"{self.owner}: filters: {condition!r} is set already: it makes the relation")
+            if condition != ORDER:
+                check_condition(condition, self._field(self.to, split(condition)[0]), "filters", self.owner)
         check_allow(self.allow, self.owner)
 
     def _column(self, projection: Projection[Any], name: str) -> Column:
+        return self._field(projection, name).column
+
+    def _field(self, projection: Projection[Any], name: str) -> Field:
         try:
-            return field_named(projection, name).column
+            return field_named(projection, name)
         except InvalidQuery as error:
             raise ConfigurationError(f"{self.owner}: {error}") from None
 
@@ -96,6 +108,9 @@ def related(name: str, of: Projection[Any], declared: Many | One, allow: Allow |
             f"relation {name!r} of {of.owner}: the key of {single.name} has several fields, so none of them names a row"
         )
     order = declared.order_by if isinstance(declared, Many) else ()
+    filters = declared.filters if isinstance(declared, Many) else ()
+    if isinstance(filters, str):
+        raise ConfigurationError(f"relation {name!r} of {of.owner}: filters must be a list, like [{filters!r}]")
     return Related(
         name=name,
         of=of,
@@ -106,4 +121,5 @@ def related(name: str, of: Projection[Any], declared: Many | One, allow: Allow |
         order_by=(order,) if isinstance(order, str) else tuple(order),
         limit=declared.limit if isinstance(declared, Many) else 1,
         allow=allow,
+        filters=None if filters is None else {condition: condition for condition in filters},
     )

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from twofold import operate
 from twofold.messages import BEGINNING, Entry, Position
 
 PIPE_WIDTH = 160
@@ -34,6 +35,12 @@ class _Console(Console):
 
 out = _Console(width=None if sys.stdout is not None and sys.stdout.isatty() else PIPE_WIDTH)
 err = _Console(stderr=True)
+
+
+def note_on_view(view: operate.ViewStatus) -> str | None:
+    """How old a materialised view is, and what needs attention."""
+    age = [] if view.age_s is None else [f"refreshed {view.age_s:.1f} s ago, {view.lag_events} events behind"]
+    return "; ".join([*age, *([view.note] if view.note else [])]) or None
 
 
 def print_rows(rows: Sequence[Row], as_json: bool, nothing: str = "nothing") -> None:

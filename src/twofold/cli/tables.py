@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from twofold import operate
-from twofold.cli.output import print_rows, shown_positions
+from twofold.cli.output import Row, note_on_view, print_rows, shown_positions
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.feed.checkpoints import FollowerId
 
@@ -20,7 +20,7 @@ def tables(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tables of all projections, including old versions, or drop one that is no longer needed.
+    """List the tables of all projections, and all views, including old versions, or drop one that is no longer needed.
 
     NAME~GENERATION is a table that `rebuild --from-scratch` is building beside the current one.
     """
@@ -31,7 +31,7 @@ def tables(
         async with target.look() as running:
             if dropped is not None:
                 await operate.drop(running, dropped)
-            found = await operate.tables(running)
+            found, views = await operate.tables(running), await operate.views(running)
         rows = [
             {
                 "name": one.stored.follows.name,
@@ -44,9 +44,26 @@ def tables(
             }
             for one in found
         ]
+        rows += [_of_view(one) for one in views]
         print_rows(rows, as_json, "this store has no tables of projections")
 
     run(show)
+
+
+def _of_view(view: operate.ViewStatus) -> Row:
+    return {
+        "name": view.name,
+        "version": view.version,
+        "live": view.live,
+        "inThisApp": view.in_app,
+        "position": str(view.position),
+        "owner": None,
+        "note": "; ".join(filter(None, [_what(view), note_on_view(view)])),
+    }
+
+
+def _what(view: operate.ViewStatus) -> str:
+    return f"{view.kind} over {', '.join(map(str, view.over)) or 'plain tables'}"
 
 
 def _follows(text: str) -> FollowerId:

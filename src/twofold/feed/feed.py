@@ -8,17 +8,20 @@ from typing import Protocol
 
 import msgspec
 
-from twofold.errors import InvalidToken, LogReplaced
+from twofold.errors import Contended, InvalidToken, LogReplaced
 from twofold.messages import Entry, Position
 
 LARGEST_PAGE = 4_096
 
 
-class PartitionSplit(Exception):
-    """A partition has split: it has no more events, and its followers go on in its parts. Internal."""
+class PartitionSplit(Contended):
+    """A partition has split: it has no more events, and its followers go on in its parts.
+
+    Workers deal with it. An operator's task that was begun on the partition has changed nothing.
+    """
 
     def __init__(self, partition: int) -> None:
-        super().__init__(f"partition {partition} has split")
+        super().__init__(f"partition {partition} has split meanwhile, and goes on in its parts: try again")
         self.partition = partition
 
 

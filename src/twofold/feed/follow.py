@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NoReturn
 
 from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
@@ -19,9 +19,9 @@ from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follower import Follower
-from twofold.feed.handover import inherit
+from twofold.feed.handover import hand_over, inherit
 from twofold.feed.lease import Lease, to_the_end
-from twofold.feed.partitions import parts_of
+from twofold.feed.partitions import Splitting, parts_of
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
@@ -31,6 +31,7 @@ SMALLEST_PAGE = 64
 log = logging.getLogger("twofold.follow")
 
 State = Literal["waiting", "following", "failing", "stopped"]
+Look = Callable[[], Awaitable[Checkpoint]]
 
 
 @dataclass
@@ -71,28 +72,25 @@ class Following:
     async def register(self) -> None:
         """Create the checkpoint if there is none, so that "now" means this moment.
 
-        If its partition is a part of one that has split, it takes over that one's.
+        If its partition is a part of one that has split, it takes over that one's. If it has split itself, and this
+        process did not know, `check_log` or `run` finds out and removes the checkpoint again.
         """
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
 
     async def check_log(self) -> None:
-        """Raises: LogReplaced if the checkpoint cannot belong to this log (G11)."""
-        await self._check(await self._checkpoint())
+        """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
+        try:
+            await self._check(await self.checkpoint())
+        except PartitionSplit:
+            await self._hand_over()
 
     async def run(self) -> None:
         """Follow until cancelled, or until an error that retrying cannot fix."""
         while True:
             try:
-                claim, position = await self._claim()
-                async with self._hold_and_flush(claim):
-                    if self.state == "waiting":  # a failing one stays so until a page is handled
-                        self.state = "following"
-                    await self._follow(claim, position)
-                if self.state == "following":
-                    self.state = "waiting"
-                log.info("%s: handed over to a less loaded worker", self.follower_id)
+                await self._hold()
             except LeaseLost:
                 self.state = "waiting"
                 self.counts.losses += 1
@@ -108,24 +106,49 @@ class Following:
             except Exception as error:  # a worker recovers by itself when what it needs is back
                 await asyncio.sleep(self.failed(error))
 
-    async def _claim(self, *, sharing: bool = True) -> tuple[Claim, Position]:
+    async def _hold(self) -> None:
+        """Follow until another worker is to. Raises: PartitionSplit once its parts have taken over, …"""
+        try:
+            claim, position = await self._claim()
+            async with self._hold_and_flush(claim):
+                if self.state == "waiting":  # a failing one stays so until a page is handled
+                    self.state = "following"
+                await self._follow(claim, position)
+        except PartitionSplit:
+            await self._hand_over()
+        if self.state == "following":
+            self.state = "waiting"
+        log.info("%s: handed over to a less loaded worker", self.follower_id)
+
+    async def _hand_over(self) -> NoReturn:
+        """Leave the partition to the followers of its parts: what still names it would hold up who waits for it."""
+        await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
+        raise PartitionSplit(self.follower_id.partition)
+
+    async def _claim(self, look: Look | None = None, *, sharing: bool = True) -> tuple[Claim, Position]:
         asking = self.state == "waiting"
-        claim, seen = await self.lease.claim(self._checkpoint, self._check, sharing=sharing, asking=asking)
+        claim, seen = await self.lease.claim(look or self.checkpoint, self._check, sharing=sharing, asking=asking)
         self.counts.claims += 1
         log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
 
-    async def _checkpoint(self) -> Checkpoint:
+    async def checkpoint(self) -> Checkpoint:
+        """Its checkpoint, registered if there is none. Raises: PartitionSplit, Unavailable."""
         checkpoint = await self.checkpoints.read(self.follower_id)
         if checkpoint is None:
+            if isinstance(self.log, Splitting):
+                await self.log.refresh()
             if parts_of(self.log, self.follower_id.partition):
                 raise PartitionSplit(self.follower_id.partition)
             await self.register()
-            return await self._checkpoint()
+            return await self.checkpoint()
         return checkpoint
 
     async def _check(self, checkpoint: Checkpoint) -> None:
+        """Raises: LogReplaced; PartitionSplit, also if this process did not know when it created the checkpoint."""
         check_log(checkpoint, self.feed.log_id, await self.feed.head())
+        if parts_of(self.log, self.follower_id.partition):
+            raise PartitionSplit(self.follower_id.partition)
 
     @asynccontextmanager
     async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:
@@ -204,9 +227,12 @@ class Following:
         return pause_s
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Held]:
-        """Hold the checkpoint, and follow step by step. Raises: like `catch_up`."""
-        claim, position = await self._claim(sharing=False)
+    async def held(self, look: Look | None = None) -> AsyncIterator[Held]:
+        """Hold the checkpoint, and follow step by step. `look` reads it while it is not free; what it raises is raised.
+
+        Raises: like `catch_up`.
+        """
+        claim, position = await self._claim(look, sharing=False)
         async with self._hold_and_flush(claim):
             self.state = "following"
             yield Held(self, claim, position)
@@ -220,7 +246,7 @@ class Following:
             async for position in positions:
                 yield position
 
-    async def steps(self, claim: Claim, position: Position, upto: Position | None) -> AsyncGenerator[Position, None]:
+    async def steps(self, claim: Claim, position: Position, upto: Position | None) -> AsyncGenerator[FeedPage, None]:
         """Follow up to the head, or at least to `upto`: while others append, the head may never be reached."""
         async with aclosing(self._pages(position, self.follower.largest_page)) as pages:
             async for after, page in pages:
@@ -229,7 +255,7 @@ class Following:
                     await self.follower.tend(claim, after)
                     return
                 await self._handle(claim, after, page)
-                yield page.upto
+                yield page
                 if upto is not None and page.upto >= upto:
                     await self.follower.flush()  # otherwise its errors would be lost
                     return
@@ -244,10 +270,22 @@ class Held:
 
     async def catch_up(self, upto: Position | None = None) -> AsyncGenerator[Position, None]:
         """See `Following.steps`. It can be called again, and goes on from where it is."""
-        async with aclosing(self._following.steps(self._claim, self.position, upto)) as positions:
-            async for position in positions:
-                self.position = position
-                yield position
+        async with aclosing(self._following.steps(self._claim, self.position, upto)) as pages:
+            async for page in pages:
+                self.position = page.upto
+                yield page.upto
+
+    async def committed(self, upto: Position) -> AsyncGenerator[FeedPage, None]:
+        """Like `catch_up`, but yields the pages, each once it is committed."""
+        before: FeedPage | None = None
+        async with aclosing(self._following.steps(self._claim, self.position, upto)) as pages:
+            async for page in pages:  # when a page has been handled, the one before is committed
+                self.position = page.upto
+                if before is not None:
+                    yield before
+                before = page
+        if before is not None:
+            yield before
 
 
 def share(followings: Sequence[Following]) -> None:

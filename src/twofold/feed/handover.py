@@ -29,20 +29,34 @@ async def inherit(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, ow
 
 
 async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, owner: str) -> None:
-    """Replace the checkpoint of a partition that has split, if there is one. `feed` is the whole log's."""
+    """Replace the checkpoint of a partition that has split, if there is one. `feed` is the whole log's.
+
+    A part that has split, too, may have been handed over before: its checkpoint, which now exists again, is as well.
+    Raises: Unavailable.
+    """
+    parts = parts_of(feed, follower.partition)
+    if await _split(checkpoints, follower, parts, feed, owner):
+        for part in parts:
+            if parts_of(feed, part):
+                await hand_over(checkpoints, follower.in_partition(part), feed, owner)
+
+
+async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence[int], feed: Feed, owner: str) -> bool:
+    """Returns whether there was a checkpoint."""
     while (seen := await checkpoints.read(follower)) is not None:
         claim = await checkpoints.claim(seen, owner)
         if claim is None:
             continue  # its holder has moved it meanwhile
-        shares: dict[int, list[Parked]] = {part: [] for part in parts_of(feed, follower.partition)}
+        shares: dict[int, list[Parked]] = {part: [] for part in parts}
         for entry in await checkpoints.parked(follower):
             shares[leaf_of(feed, follower.partition, _stream_id(entry))].append(entry)
         try:
             await checkpoints.split(claim, seen.position, shares)
         except LeaseLost:
             continue
-        log.info("%s has split: %s go on at %s", follower, _named(list(shares)), seen.position)
-        return
+        log.info("%s has split: %s go on at %s", follower, _named(parts), seen.position)
+        return True
+    return False
 
 
 def _stream_id(entry: Parked) -> str:

@@ -87,6 +87,14 @@ async def learn(log: Feed, partitions: Iterable[int]) -> None:
         await log.refresh()
 
 
+def related(log: Feed, partition: int, positions: Iterable[Position]) -> Sequence[Position]:
+    """Those positions that a follower of a partition comes to: in it, in what it came of, and in parts of it."""
+    if partition == log.partition:
+        return list(positions)
+    mine = {partition, *ancestors(log, partition)}
+    return [one for one in positions if one.partition in mine or partition in ancestors(log, one.partition)]
+
+
 def feeds(log: F) -> Mapping[int, F]:
     """Each partition's feed by number: `{0: log}` for an ordinary log."""
     return log.parts if isinstance(log, Parts) else {log.partition: log}
@@ -122,7 +130,7 @@ def feed_of(log: Feed, partition: int) -> Feed:
 
 async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
     """The newest event of each partition that a feed is made of. Raises: Unavailable, LogReplaced."""
-    parts = feeds(log).values() if feed.partition == log.partition else [feed]
+    parts = list(feeds(log).values()) if feed.partition == log.partition else [feed]  # one may split meanwhile
     return [await part.head() for part in parts]
 
 

@@ -13,6 +13,7 @@ from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
 from twofold.feed.follow import Following
 from twofold.feed.lease import LEASE_S
+from twofold.feed.partitions import feeds
 from twofold.messages import Position
 
 LOOK_AGAIN_S = 0.25
@@ -34,12 +35,12 @@ class Standing(msgspec.Struct, frozen=True):
         return self.behind == 0 and self.trying == 0
 
 
-async def wait_until_idle(followings: Sequence[Following], feeds: Sequence[Feed], timeout_s: float) -> None:
+async def wait_until_idle(followings: Sequence[Following], log: Feed, timeout_s: float) -> None:
     """Return when every follower has handled everything up to the head, and what that caused.
 
-    `feeds` are those of the log's partitions. A reactor's commands are appended before its checkpoint moves. So if all
-    checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is parked for good
-    counts as handled; a stream whose reaction will be retried does not.
+    `followings` may change meanwhile, when a partition splits. A reactor's commands are appended before its checkpoint
+    moves. So if all checkpoints have reached the heads, and these have not moved since, nothing is in progress. What is
+    parked for good counts as handled; a stream whose reaction will be retried does not.
 
     Raises: InvalidInput, NotSettled, LogReplaced, Unavailable.
     """
@@ -48,10 +49,11 @@ async def wait_until_idle(followings: Sequence[Following], feeds: Sequence[Feed]
     clock = asyncio.get_running_loop().time
     deadline = clock() + timeout_s
     while True:
-        heads = [await feed.head() for feed in feeds]
-        standings = [await _standing(following) for following in followings]
+        parts = list(feeds(log).values())
+        heads = [await feed.head() for feed in parts]
+        standings = [await _standing(following) for following in list(followings)]
         busy = [standing for standing in standings if not standing.is_idle]
-        if not busy and [await feed.head() for feed in feeds] == heads:
+        if not busy and [await feed.head() for feed in parts] == heads and parts == list(feeds(log).values()):
             return
         left_s = deadline - clock()
         if left_s <= 0:
@@ -101,10 +103,11 @@ class Pace:
                     await slowest.following.follower.wait(slowest.position, LOOK_AGAIN_S)
 
     async def _slowest(self) -> Standing | None:
-        checkpoints = [await following.checkpoints.read(following.follower_id) for following in self._followings]
+        followings = list(self._followings)  # those of a partition that splits meanwhile are replaced
+        checkpoints = [await following.checkpoints.read(following.follower_id) for following in followings]
         standings = [
             Standing(following, checkpoint.position, checkpoint, await following.feed.behind(checkpoint.position), 0)
-            for following, checkpoint in zip(self._followings, checkpoints, strict=True)
+            for following, checkpoint in zip(followings, checkpoints, strict=True)
             if checkpoint is not None and self._is_held(checkpoint)
         ]
         return max(standings, key=lambda standing: standing.behind, default=None)

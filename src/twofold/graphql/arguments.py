@@ -63,12 +63,12 @@ def page_arguments(served: ServedPage, types: Types) -> dict[str, tuple[g.GraphQ
 
 def relation_arguments(related: Related, types: Types) -> dict[str, tuple[g.GraphQLArgument, Argument]]:
     """The arguments of a relation that set conditions."""
-    named = _filters(related.to, None, {related.theirs: ""})
+    named = _filters(related.to, related.filters, {related.theirs: ""})
     return {name: _argument(related.to, condition, types) for name, condition in named}
 
 
-def orders(served: ServedPage) -> bool:
-    """Whether a client may choose the order of a page."""
+def orders(served: ServedPage | Related) -> bool:
+    """Whether a client may choose the order."""
     return served.filters is None or ORDER in served.filters.values()
 
 

@@ -108,7 +108,7 @@ class _Making:
             self._put(found, related.name, self._row(related.to), {}, OneField(related))
             return
         conditions = relation_arguments(related, self._types)
-        self._lists(found, related.name, related, conditions, related.limit, ordered=True)
+        self._lists(found, related.name, related, conditions, related.limit, ordered=orders(related))
 
     def _lists(
         self,

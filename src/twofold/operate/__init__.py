@@ -9,9 +9,11 @@ from twofold.operate.rebuild import of_another_log, rebuild, rebuild_row
 from twofold.operate.status import FollowerStatus, status
 from twofold.operate.tables import drop, tables
 from twofold.operate.verify import diff, verify
+from twofold.operate.views import ViewStatus, views
 
 __all__ = [
     "FollowerStatus",
+    "ViewStatus",
     "check",
     "diff",
     "discard",
@@ -25,4 +27,5 @@ __all__ = [
     "status",
     "tables",
     "verify",
+    "views",
 ]

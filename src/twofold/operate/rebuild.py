@@ -67,6 +67,7 @@ async def rebuild(
     async with aclosing(_until_shown(running, followings, tables, from_scratch, note)) as positions:
         async for position in positions:
             yield position
+    await running.views.show()
 
 
 async def of_another_log(running: Running, projection: Projection[Any]) -> bool:

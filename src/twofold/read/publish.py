@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from twofold.errors import ConfigurationError, InvalidToken, NameHeld
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed
-from twofold.feed.partitions import covered_by, feed_of
+from twofold.feed.partitions import covered_by, feed_of, learn
 from twofold.read.projection import Table
 from twofold.read.store import ReadStore, StoredTable, has_come_as_far
 
@@ -66,6 +66,7 @@ async def is_of_another(checkpoint: Checkpoint, log: Feed) -> bool:
     """Whether it belongs to no part of this log. The head must be read after it, or it could seem to be beyond."""
     if checkpoint.log_id != log.log_id:
         return True
+    await learn(log, [checkpoint.follower.partition])
     try:
         feed = feed_of(log, checkpoint.follower.partition)
     except InvalidToken:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -16,7 +16,7 @@ from twofold.errors import (
 from twofold.failures import error_text, failure
 from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
-from twofold.messages import Position
+from twofold.messages import Position, Token
 from twofold.read.columns import Values
 from twofold.read.conditions import check_projection, conditions_of, query_of
 from twofold.read.cursor import FIRST, Cursors, Start
@@ -206,9 +206,15 @@ class Queries:
 
     async def check_token(self, after: After | None) -> None:
         """Check a token for a read of the log itself, which is never behind. Raises: InvalidToken."""
-        token = self.freshness.token(after)
-        if token is not None:
+        await self.checked([after])
+
+    async def checked(self, after: Iterable[After | None]) -> Sequence[Token]:
+        """The tokens of these, none of which is beyond the end of the log. Raises: InvalidToken."""
+        tokens = [token for one in after if (token := self.freshness.token(one)) is not None]
+        newest = {token.position.partition: token for token in sorted(tokens, key=lambda token: token.position)}
+        for token in newest.values():
             await self.freshness.check(token)
+        return tokens
 
 
 def query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:

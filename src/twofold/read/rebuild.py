@@ -14,10 +14,10 @@ from contextlib import AsyncExitStack, aclosing
 
 from twofold.errors import Contended, InvalidInput, TwofoldError
 from twofold.feed.checkpoints import FollowerId
-from twofold.feed.feed import Feed
+from twofold.feed.feed import Feed, PartitionSplit
 from twofold.feed.follow import Following, Held
 from twofold.feed.lease import taken_over, taken_over_if_silent
-from twofold.feed.partitions import ends, has_passed
+from twofold.feed.partitions import ancestors, ends, has_passed
 from twofold.messages import Position
 from twofold.read.projection import Table
 from twofold.read.projector import Projector
@@ -99,19 +99,29 @@ class Rebuilding:
 
     async def _takes_its_place(self, all_held: Sequence[Held]) -> bool:
         """Catch up and replace the old table while its checkpoints cannot move."""
-        checkpoints, held_in = self._store.checkpoints, {held.feed.partition: held for held in all_held}
-        claims = []
+        checkpoints, claims = self._store.checkpoints, []
         async with AsyncExitStack() as stack:
             for one in await checkpoints.all_partitions(self._table.follows):
                 claim, old = await stack.enter_async_context(taken_over(checkpoints, one.follower, self._owner))
                 claims.append(claim)
-                held = held_in.get(old.follower.partition)
-                if held is not None and old.position > held.position and not await is_of_another(old, self._log):
-                    async with aclosing(held.catch_up(old.position)) as positions:
-                        async for _ in positions:
-                            pass
+                if not await is_of_another(old, self._log):
+                    await self._come_as_far(all_held, old.position)
             at = [held.position for held in all_held]
             return await self._store.replace(self._table, claims, self._built.follows, at)
+
+    async def _come_as_far(self, all_held: Sequence[Held], old: Position) -> None:
+        """Catch up with a checkpoint of the old table. Raises: PartitionSplit if it is in a part of what is held."""
+        number = old.partition
+        those = [
+            held for held in all_held if number in (held.feed.partition, *ancestors(self._log, held.feed.partition))
+        ]
+        if not those:
+            raise PartitionSplit(max({held.feed.partition for held in all_held} & {*ancestors(self._log, number)}))
+        for held in those:
+            if old.offset > held.position.offset:
+                async with aclosing(held.catch_up(Position(held.feed.partition, old.offset))) as positions:
+                    async for _ in positions:
+                        pass
 
     async def _register(self, rollup: Table) -> None:
         """Create its checkpoint, which moves with that of its source."""

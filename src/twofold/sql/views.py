@@ -7,8 +7,11 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import msgspec
+
 from twofold.codec import Codec
-from twofold.errors import ConfigurationError, TwofoldError
+from twofold.errors import ConfigurationError, NameHeld, TwofoldError
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
 from twofold.messages import Position
 from twofold.read.store import ReadStore
@@ -16,8 +19,23 @@ from twofold.sql.view import View, ViewDefinition
 
 LOOK_EVERY_S = 1.0  # a doorbell rings earlier
 AGAIN_AFTER_S = 1.0
+HELD_AGAIN_S = 10.0
 
 log = logging.getLogger("twofold.sql")
+
+
+class StoredView(msgspec.Struct, frozen=True):
+    """One view in the store: whether the public name shows it, and what it is over (nothing: plain tables).
+
+    `position` is that of the rows that a read finds now. `age_s` is the time since the last refresh, None unless it is
+    materialised.
+    """
+
+    follows: FollowerId
+    live: bool
+    over: Sequence[FollowerId]
+    position: Position
+    age_s: float | None
 
 
 class ViewStore(Protocol):
@@ -28,6 +46,17 @@ class ViewStore(Protocol):
 
         Raises: ConfigurationError for SQL that PostgreSQL refuses, a view that depends on another view, the same
         version with another definition, and a view over plain tables in another database than the log; Unavailable.
+        """
+        ...
+
+    async def stored(self) -> Sequence[StoredView]:
+        """All views. Raises: Unavailable."""
+        ...
+
+    async def show(self, definition: ViewDefinition) -> bool:
+        """Let the public name show this version, once all that it is over has been published (G8).
+
+        Returns whether it shows this version, or a newer one. Raises: NameHeld, Unavailable.
         """
         ...
 
@@ -60,11 +89,29 @@ class Views:
     def __init__(self, app: str, views: Sequence[View[Any]], rows: ReadStore, feed: Feed, codec: Codec) -> None:
         self._app, self._views, self._rows, self._feed, self._codec = app, views, rows, feed, codec
         self._tasks: list[asyncio.Task[None]] = []
+        self._to_show = list(views)
+        self._notes: dict[tuple[View[Any], str], str] = {}
 
     async def prepare(self) -> None:
         """Make what is missing. Raises: ConfigurationError, Unavailable."""
         for view in self._views:
             await self._store.make(view.definition, self._feed.log_id)
+        await self.show()
+
+    async def stored(self) -> Sequence[StoredView]:
+        """All views in the store, also those of other Apps and versions. Raises: Unavailable."""
+        return await self._rows.views.stored() if isinstance(self._rows, KeepsViews) else []
+
+    async def show(self) -> bool:
+        """Let the public names show these views, as far as they may. Returns whether all do. Raises: Unavailable."""
+        for view in list(self._to_show):
+            try:
+                if await self._store.show(view.definition):
+                    self._to_show.remove(view)
+                    self._note(view, "name", None)
+            except NameHeld as error:
+                self._note(view, "name", str(error))
+        return not self._to_show
 
     @property
     def _store(self) -> ViewStore:
@@ -82,6 +129,8 @@ class Views:
             for view in self._views
             if view.refresh_ms is not None
         ]
+        if self._to_show:
+            self._tasks.append(asyncio.create_task(self._keep_showing(), name="twofold shows views"))
 
     async def stop(self) -> None:
         """A refresh that has begun is given up: the view stays as it was."""
@@ -90,16 +139,38 @@ class Views:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
 
+    async def _keep_showing(self) -> None:
+        shown = False
+        while not shown:
+            await asyncio.sleep(HELD_AGAIN_S if any(about == "name" for _, about in self._notes) else LOOK_EVERY_S)
+            try:
+                shown = await self.show()
+            except (TwofoldError, OSError) as error:
+                log.warning("the public names of views are not moved: %s", error)
+
+    def _note(self, view: View[Any], about: str, why: str | None) -> None:
+        """Logged once."""
+        if why is None:
+            self._notes.pop((view, about), None)
+        elif self._notes.get((view, about)) != why:
+            self._notes[view, about] = why
+            log.warning("%s", why)
+
+    def note(self, view: View[Any]) -> str | None:
+        """What an operator should know: why this process cannot refresh it, or move its public name."""
+        return "; ".join(why for (one, _), why in self._notes.items() if one is view) or None
+
     async def _keep_fresh(self, view: View[Any], pause_s: float) -> None:
         while True:
             try:
                 if await self._is_behind(view):
                     await self._store.refresh(view.definition)
+                    self._note(view, "refresh", None)
                     await asyncio.sleep(pause_s)
                 else:
                     await self._wait(view)
             except (TwofoldError, OSError) as error:
-                log.warning("%s is not refreshed: %s", view.owner, error)
+                self._note(view, "refresh", f"{view.owner} is not refreshed: {error}")
                 await asyncio.sleep(max(pause_s, AGAIN_AFTER_S))
 
     async def _is_behind(self, view: View[Any]) -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 from twofold.errors import BatchRefused, Closed, OutcomeUnknown
 from twofold.sql.calls import CONFLICT, IDS, MAX_BATCH, WAITED, Answered, Call, Failed, SqlCalls
 
 MAX_QUEUED = 10_000
-AT_ONCE = 4  # commands that run alone
-WAIT_MS, ALONE_WAIT_MS = 20, 5_000  # for a lock
+AT_ONCE = 4  # commands that run alone, of different keys
+WAIT_MS, ALONE_WAIT_MS = 20, 5_000  # for a lock; alone, also for others that run alone
 TRIES = 3  # of a command that runs alone and meets a conflict or a deadlock
 FEW = 8  # as in the group commit of the log: adding one to a batch costs less than another transaction
 TURNS_TO_JOIN = 2
@@ -34,6 +35,7 @@ class SqlWriter:
         self._writer: asyncio.Task[None] | None = None
         self._alone: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # by key
         self._behind: dict[str, deque[_Queued]] = {}  # for each command id in progress, further calls with the same one
         self._closed = False
 
@@ -125,11 +127,16 @@ class SqlWriter:
         task.add_done_callback(self._alone.discard)
 
     async def _run_until_it_is_decided(self, queued: _Queued) -> None:
+        """One of each key at a time: a row that is held for long takes one place, not all of them."""
         call, outcome = queued
-        async with self._places:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + ALONE_WAIT_MS / 1000
+        turn = self._turns.setdefault(call.key, asyncio.Lock())
+        async with turn, self._places:
             for tries in range(1, TRIES + 1):
                 try:
-                    [answer] = await self._store.run([call], wait_ms=ALONE_WAIT_MS)
+                    left_ms = max(1, round(1000 * (deadline - clock())))
+                    [answer] = await self._store.run([call], wait_ms=left_ms)
                 except asyncio.CancelledError:
                     self._resolve(call, outcome, OutcomeUnknown(call.meta.command_id, "the program was stopped"))
                     raise

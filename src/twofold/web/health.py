@@ -78,7 +78,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """One projection or reactor in /status."""
+    """One projection, reactor or view in /status."""
 
     name: str
     version: int
@@ -123,8 +123,11 @@ def ops_routes() -> APIRouter:
 
     @routes.get("/status", responses=documented(503, kinds=("any",)), response_model=CAMEL.described(list[Follower]))
     async def status(request: Request) -> Response:
-        """The progress of every projection and reactor."""
-        return answer([_line(follower) for follower in await operate.status(request.app.state.running)], form=CAMEL)
+        """The progress of every projection, reactor and view."""
+        running = request.app.state.running
+        followers = [_line(follower) for follower in await operate.status(running)]
+        views = [_line_of_view(view, running.works) for view in await operate.views(running) if view.in_app]
+        return answer([*followers, *views], form=CAMEL)
 
     @routes.get("/metrics", responses=documented(503, kinds=("any",)), response_class=PlainTextResponse)
     async def prometheus(request: Request) -> Response:
@@ -151,4 +154,22 @@ def _line(follower: operate.FollowerStatus) -> Follower:
         parked=follower.parked,
         error=follower.error,
         note=follower.note,
+    )
+
+
+def _line_of_view(view: operate.ViewStatus, works: bool) -> Follower:
+    return Follower(
+        name=view.name,
+        version=view.version,
+        partition=view.position.partition,
+        kind=view.kind,
+        position=str(view.position),
+        head=str(view.head),
+        lag_events=view.lag_events,
+        lag_seconds=round(view.lag_s, 3),
+        state="following" if works else "elsewhere",
+        owner=None,
+        parked=0,
+        error=None,
+        note=view.note,
     )

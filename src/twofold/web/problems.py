@@ -19,6 +19,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Match
 
 from twofold.errors import (
+    Contended,
     InvalidCursor,
     InvalidInput,
     InvalidToken,
@@ -209,6 +210,8 @@ def _unavailable(error: Exception) -> Problem:
         case OutcomeUnknown():
             detail = "The store failed during the commit: send the request again with the same Idempotency-Key"
             return Problem(503, "outcome-unknown", detail, RETRY_AFTER, commandId=error.command_id)
+        case Contended():
+            return Problem(503, "unavailable", "Another transaction is in the way; nothing was changed", RETRY_AFTER)
         case Unavailable():
             return Problem(503, "unavailable", "The store cannot be reached; nothing was changed", RETRY_AFTER)
         case LogReplaced():

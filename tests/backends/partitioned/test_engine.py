@@ -374,6 +374,33 @@ async def test_a_version_that_follows_otherwise_is_shown_when_it_has_come_as_far
             assert report.equal
 
 
+@pytest.mark.parametrize("parts", [2, 3])
+async def test_g8_a_version_is_not_shown_while_a_row_of_any_partition_is_parked(parts: int) -> None:
+    """Wherever the next event comes, also if it comes where nothing is parked."""
+    rows = MemoryReadStore()
+    made = [MemoryLog(partition=n, log_id=LOG_ID) for n in range(1, parts + 1)]
+    log = Partitioned(made, MemoryLog(log_id=LOG_ID))
+    ids = [next(f"a{n}" for n in range(100) if log.partition_of(f"a{n}") == part) for part in range(1, parts + 1)]
+
+    def kind(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+        return replace(row, total=row.total + event.amount)
+
+    first, second = Projection("balance", Balance, kind), replace(balances, version=2)
+    for name in ids:
+        await deposited(log, name, 1)
+    await deposited(log, ids[0], CURSED)
+    async with only(first).open(log, read_store=rows, work=False) as running:
+        await caught_up(running, first)
+    async with only(second).open(log, read_store=rows, work=False) as running:
+        await caught_up(running, second)
+        for name in ids[1:]:
+            await deposited(log, name, 2)
+            await caught_up(running, second)
+            assert [table.follows.version for table in await rows.tables() if table.live] == [1]
+        await running.parking.discard("balance")
+        assert [table.follows.version for table in await rows.tables() if table.live] == [2]
+
+
 # ---- reactors
 
 

@@ -85,6 +85,24 @@ def test_without_a_cut_it_is_the_parts_own_feed() -> None:
     virtual_time.run(main())
 
 
+def test_with_cuts_neither_beyond_the_newest_nor_beyond_what_was_asked_for() -> None:
+    """A retry reads up to where its stream was parked; the events behind that are for the follower itself."""
+
+    async def main() -> None:
+        log, ids = composed()
+        await written(log, ids[2], 5)
+        await log.read(BEGINNING, 10)
+        await written(log, ids[2], 3)
+        for after in range(5):
+            for until in range(after, 9):
+                page = await log.gated[2].read(Position(2, after), 100, None, Position(2, until))
+                assert page.upto == Position(2, min(until, 5))
+                assert [entry.position.offset for entry in page.entries] == list(range(after + 1, min(until, 5) + 1))
+        assert await cuts(log) == 1
+
+    virtual_time.run(main())
+
+
 def test_with_cuts_never_beyond_the_newest() -> None:
     """Who stands before the gate reads up to it; who stands at it and sees news moves it."""
 

@@ -22,7 +22,7 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", APPS)
+@pytest.mark.parametrize("name", [*APPS, typescript.BLOG])
 def test_a_generated_client_compiles_strictly(folder: Path, name: str) -> None:
     typescript.compile_client(name, folder, typescript.client(name))
 

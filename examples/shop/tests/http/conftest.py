@@ -15,7 +15,7 @@ async def opened(store: str) -> AsyncIterator[Client]:
         yield client
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "sqlite"])
 async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
     store = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}"
     async with opened(store) as client:

@@ -45,7 +45,7 @@ def bearer(customer: str, **how: Any) -> dict[str, str]:
     return {"Authorization": f"Bearer {login.token(KEY, customer, **how)}"}
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=[pytest.param("memory", marks=pytest.mark.slow), "sqlite"])
 async def users(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Users]:
     """A shop with tea in stock, and one order of ann's, `a-1`, which is confirmed."""
     store = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'shop.db'}"

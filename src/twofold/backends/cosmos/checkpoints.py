@@ -9,8 +9,9 @@ import msgspec
 from msgspec.structs import replace
 
 from twofold.ambient import Ambient
-from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.errors import Contended
 from twofold.feed.checkpoints import (
     Checkpoint,

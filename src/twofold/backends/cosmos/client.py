@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from io import BytesIO
 from typing import Any
 from urllib.request import getproxies
 
 import msgspec
-from aiohttp import ClientError
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError
-from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
@@ -23,29 +18,13 @@ from azure.cosmos.exceptions import CosmosHttpResponseError
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
 from twofold.backends.cosmos.ranges import Physical
-from twofold.backends.unreachable import unreachable
-from twofold.errors import ConfigurationError, LogReplaced, TwofoldError, Unavailable
+from twofold.backends.cosmos.refusals import NOT_FOUND, RangeGone, errors
+from twofold.backends.cosmos.transport import Transport
+from twofold.errors import ConfigurationError
 
 CONNECT_S = 5
 READ_S = 20
-LARGE_BYTES = 1024 * 1024
 MOST_OF_KEY = 1_000  # documents of a page
-CONFLICTS = (409, 412)
-GONE = 410
-NOT_FOUND, SESSION_NOT_AVAILABLE = 404, 1002
-TOO_LARGE = 413
-
-
-class Conflict(Exception):
-    """A document exists already, or its ETag is another one: nothing was written."""
-
-
-class TooLarge(Exception):
-    """The service does not take a request of this size: nothing was written."""
-
-
-class RangeGone(Exception):
-    """A feed range has split, or was merged."""
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -62,16 +41,6 @@ class Written(msgspec.Struct, frozen=True):
     lsn: int
     range: str
     etags: Sequence[str]
-
-
-class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, which mypy cannot follow
-    """The SDK's transport. A large body is handed over as a file, which aiohttp sends without blocking the loop."""
-
-    def _get_request_data(self, request: Any) -> Any:
-        data = super()._get_request_data(request)
-        if isinstance(data, str):
-            data = data.encode()
-        return BytesIO(data) if isinstance(data, bytes) and len(data) > LARGE_BYTES else data
 
 
 class Container:
@@ -124,10 +93,10 @@ class Container:
             raise RangeGone(f"{self.place}: feed range {of.id} is now in {range_}")
         return page
 
-    async def changes_of(self, key: str) -> list[Document]:
-        """All documents of a logical partition in the order of their LSNs. Raises: Unavailable."""
+    async def changes_of(self, key: str, lsn: int = 0) -> list[Document]:
+        """The documents of a logical partition after an LSN, in the order of theirs. Raises: Unavailable."""
         found: list[Document] = []
-        after: dict[str, Any] = {"start_time": "Beginning"}
+        after: dict[str, Any] = {"continuation": f'"{lsn}"'} if lsn else {"start_time": "Beginning"}
         while True:
             page, _ = await self._changes(MOST_OF_KEY, partition_key=key, **after)
             found += page.documents
@@ -194,6 +163,8 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
 
     Raises: ConfigurationError, Unavailable.
     """
+    place = str(address)
+    transport = Transport(place, use_env_settings=bool(getproxies()))  # otherwise each request looks for a netrc file
     client = CosmosClient(
         address.endpoint,
         credential=address.key,
@@ -201,10 +172,9 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
         read_timeout=READ_S,
         enable_compact_utf8_item_writes=True,
         logger=_quiet(),
-        transport=Transport(use_env_settings=bool(getproxies())),  # otherwise each request looks for a netrc file
+        transport=transport,
         enable_endpoint_discovery=not address.endpoint.startswith("http:"),
     )
-    place = str(address)
     async with AsyncExitStack() as stack:
         stack.push_async_exit(client)  # closed also if it finds no server when it is entered
         with errors(place):
@@ -226,6 +196,7 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
                     found = database.get_container_client(name)
                 properties = await found.read()
                 _check(properties, f"{address.endpoint} {address.database}/{name}")
+                transport.rids.add(properties["_rid"])
                 return Container(found, place, properties["_rid"])
 
         yield container
@@ -247,58 +218,3 @@ def _session(headers: Mapping[str, str]) -> tuple[str, int]:
     range_, _, vector = token.partition(":")
     parts = vector.split("#")
     return range_, int(parts[1] if len(parts) > 1 else parts[0])
-
-
-class errors:  # noqa: N801 (used like contextlib's functions)
-    """Errors of the SDK become ours. `of_document`: what is missing is a document that was there before."""
-
-    def __init__(self, place: str, *, of_document: bool = False) -> None:
-        self._place, self._of_document = place, of_document
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, ValueError) and "collection rid" in str(error):
-            raise LogReplaced(f"{self._place}: the container was created again while this program ran") from error
-        if isinstance(error, AzureError | ClientError | TimeoutError | asyncio.TimeoutError):
-            gone = getattr(error, "status_code", 0) == NOT_FOUND and not getattr(error, "sub_status", None)
-            if self._of_document and gone:
-                raise Conflict(f"{self._place}: the document is gone") from error
-            raise translated(error, self._place) from error
-
-
-def translated(error: Exception, place: str) -> Exception:
-    """The error to raise for one of the SDK."""
-    if not isinstance(error, HttpResponseError):
-        sent = not isinstance(error, ServiceRequestError)
-        cause = error.__cause__ or getattr(error, "inner_exception", None) or error
-        return (
-            NoResponse(f"{place}: {error}{unreachable(cause)}")
-            if sent
-            else Unavailable(f"{place}: {error}{unreachable(cause)}")
-        )
-    status, why = error.status_code or 0, f"{place}: {' '.join(str(error.message).split()):.300}"
-    if status in CONFLICTS:
-        return Conflict(why)
-    if status == TOO_LARGE:
-        return TooLarge(why)
-    if status == GONE:
-        return RangeGone(why)
-    if status in (401, 403):
-        return ConfigurationError(f"{place}: the account refuses the key: correct COSMOS_KEY ({why})")
-    if status == NOT_FOUND and getattr(error, "sub_status", 0) == SESSION_NOT_AVAILABLE:
-        return Unavailable(f"{place}: no replica has seen this process's last writes yet")
-    if status == NOT_FOUND:
-        return _missing(place)
-    if status == 429:
-        return Unavailable(f"{place}: the service is throttling (429): raise the throughput of the container")
-    return NoResponse(why) if status in (408, 449) or status >= 500 else TwofoldError(why)
-
-
-class NoResponse(Unavailable):
-    """A request that may have been carried out."""
-
-
-def _missing(place: str) -> TwofoldError:
-    return ConfigurationError(f"{place}: this database or container does not exist: name the one the App was opened on")

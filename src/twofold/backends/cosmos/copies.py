@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from twofold.backends.cosmos import layout
-from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document, Tip
+from twofold.backends.cosmos.refusals import Conflict
+from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.backends.cosmos.streams import Streams, operations
 from twofold.errors import BatchRefused, InvalidInput
 from twofold.messages import Entry, Position, Stream
@@ -121,7 +123,7 @@ class CosmosCopies:
         if layout.size(documents) > layout.MOST_BYTES:
             raise BatchRefused(f"it has more than {layout.MOST_BYTES:,} bytes, with what belongs to it (2 MB)")
         try:
-            written = await self._data.batch(operations(documents, tip.etag), stream.id)
+            written = await settled(self._data, operations(documents, tip.etag), stream.id, Attempt())
         except Conflict:  # another process is copying the same
             return await self._streams.tip(stream)
         return Tip(next_.version, written.etags[1], next_.recorded_at)

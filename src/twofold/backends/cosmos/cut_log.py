@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.poll import POLL_S, Poll
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.streams import LIMITS
 from twofold.errors import TwofoldError, VersionConflict
 from twofold.feed.checkpoints import Checkpoints

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
-from functools import lru_cache
+from typing import Any
 
 import msgspec
-from azure.cosmos import PartitionKey
 
 from twofold.ambient import Ambient
-from twofold.backends.cosmos import places
+from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.checkpoints import MOST_TRIES, CosmosCheckpoints
-from twofold.backends.cosmos.client import Conflict, opened
+from twofold.backends.cosmos.client import opened
 from twofold.backends.cosmos.copies import CosmosCopies
 from twofold.backends.cosmos.cut_log import CutLog
-from twofold.backends.cosmos.layout import KEY_PATH, Document
+from twofold.backends.cosmos.hashing import place_of
+from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.part import Part, Registry
 from twofold.backends.cosmos.ranges import Numbered, Ranges
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.requests import CosmosRequests
 from twofold.backends.cosmos.streams import LIMITS, Streams
-from twofold.backends.partitioned.cuts import Cuts
+from twofold.backends.partitioned.cuts import Cuts, CutStore
 from twofold.backends.partitioned.gated import Gated
 from twofold.backends.partitioned.merged import Merged
 from twofold.errors import ConfigurationError, Contended, TwofoldError, Unavailable
@@ -33,7 +34,6 @@ from twofold.write.log import Loaded
 BESIDE = "-twofold"
 """The end of the name of the container for what is not in the feed: registry, cuts, checkpoints, requests."""
 
-_KEY = PartitionKey(path=KEY_PATH)
 _LOG = "log"
 
 
@@ -62,14 +62,16 @@ class CosmosLog(Merged):
         container = await self._stack.enter_async_context(opened(self._address, create=self._create))
         self._data = await container(self._address.container)
         self._beside = await container(f"{self._address.container}{BESIDE}")
-        self._registry = Registry(Ranges([]), self.refresh)
         self._streams = Streams(self._data, self.partition_of, lambda: self.log_id, self._ambient)
-        self._streams.heard = self._heard
-        self._streams.in_range = self._in_range
         self.checkpoints = CosmosCheckpoints(self._beside, self._ambient)
         self.requests = CosmosRequests(self._beside, self._ambient, lambda: self.log_id)
         self.importing = self.exporting = CosmosCopies(self._data, self._beside, self._streams, self._all_changes)
-        cuts = CutLog(self._beside, lambda: self._registry.log_id, self.checkpoints)
+        await self._begin(CutLog(self._beside, lambda: self._registry.log_id, self.checkpoints))
+
+    async def _begin(self, cuts: CutStore) -> None:
+        self._registry = Registry(Ranges([]), self.refresh)
+        self._streams.heard = self._heard
+        self._streams.in_range = self._in_range
         super().__init__(self._all, Cuts(cuts, self._registry, self._ambient.new_id), self.parts)
         await self.refresh()
 
@@ -169,13 +171,22 @@ class CosmosLog(Merged):
             found += await part.documents(at.get(number))
         return found
 
+    def entries(self, documents: Iterable[Mapping[str, Any]]) -> Sequence[Entry]:
+        """The events in documents of the change feed, as another reader of it got them, each once, in order.
+
+        A document without `_lsn` has no place in the feed and is left out.
+        """
+        commits = {(one["key"], one["id"]): one for one in documents if one.get("kind") == "commit" and "_lsn" in one}
+        found = [entry for one in commits.values() for entry in layout.entries(one, self.partition_of(one["key"]))]
+        return sorted(found, key=lambda entry: entry.position)
+
     def show_states(self, categories: Collection[str]) -> None:
         """See `ShowsStates`: in the heads of their streams."""
         self._streams.documents |= frozenset(categories)
 
     def partition_of(self, id: str) -> int:
         """The number of the partition that holds the streams with this id, whatever their category."""
-        return self._registry.ranges.holding(_hash(id)).number
+        return self._registry.ranges.holding(place_of(id)).number
 
     def _heard(self, partition: int, lsn: int) -> None:
         self._all[partition].heard(lsn)
@@ -214,9 +225,3 @@ class CosmosLog(Merged):
     async def close(self) -> None:
         """Close the connections."""
         await self._stack.aclose()
-
-
-@lru_cache(maxsize=65_536)
-def _hash(id: str) -> str:
-    """Where the service puts a partition key."""
-    return str(_KEY._get_effective_partition_key_string([id]))

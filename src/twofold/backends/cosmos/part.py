@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Changes, Container, RangeGone
+from twofold.backends.cosmos.client import Changes, Container
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.poll import POLL_S, Poll
 from twofold.backends.cosmos.ranges import Physical, Ranges
+from twofold.backends.cosmos.refusals import RangeGone
 from twofold.backends.cosmos.streams import Streams
 from twofold.backends.partitioned.waiting import all_of
 from twofold.errors import InvalidToken, TwofoldError

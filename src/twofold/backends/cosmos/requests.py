@@ -10,8 +10,9 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos.checkpoints import changed
-from twofold.backends.cosmos.client import Conflict, Container
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.refusals import Conflict
 from twofold.feed.feed import another_log
 from twofold.write.requests import Answer, Claimed
 

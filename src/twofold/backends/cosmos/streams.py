@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,18 +12,18 @@ from weakref import WeakValueDictionary
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Conflict, Container, NoResponse, TooLarge, Written
+from twofold.backends.cosmos.client import Container, Written
 from twofold.backends.cosmos.layout import Document, Tip
+from twofold.backends.cosmos.newest import Newest
+from twofold.backends.cosmos.refusals import Conflict, TooLarge
+from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.errors import InvalidEvent, InvalidInput, OutcomeUnknown, TwofoldError, Unavailable, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, Stream
 from twofold.write.clock import recorded_at, warn
 from twofold.write.log import Loaded, LogLimits
 
-MOST_TIPS = 16_384
 MOST_TRIES = 100
 AT_ONCE = 64
-PATIENCE_S = 15.0  # for the outcome of a batch whose response was lost
-PAUSE_S = 0.1
 
 LIMITS = LogLimits(event_bytes=1_900_000, append_bytes=1_900_000, append_events=10_000, reads_at_once=AT_ONCE)
 
@@ -42,7 +42,7 @@ class Streams:
         self, container: Container, partition_of: PartitionOf, log_id: Callable[[], str], ambient: Ambient
     ) -> None:
         self._container, self.partition_of, self._log_id, self._ambient = container, partition_of, log_id, ambient
-        self._tips: OrderedDict[Stream, Tip] = OrderedDict()
+        self._tips, self._reached = Newest[Tip](), Newest[tuple[int, int]]()  # a version, and the LSN of its commit
         self._room = asyncio.Semaphore(AT_ONCE)
         self._turns: WeakValueDictionary[Stream, asyncio.Lock] = WeakValueDictionary()
         self.documents: frozenset[str] = frozenset()
@@ -76,13 +76,15 @@ class Streams:
         return [outcomes[index] for index in range(len(batch))]
 
     async def _outcome(self, append: Append) -> Receipt | TwofoldError:
+        attempt = Attempt()
         try:
-            return await self._append(append)
+            return await self._append(append, attempt)
         except TwofoldError as error:
-            self._tips.pop(append.stream, None)
-            return error
+            self._tips.forget(append.stream)
+            unknown = attempt.unsure and isinstance(error, Unavailable)
+            return OutcomeUnknown(append.command_id, str(error)) if unknown else error
 
-    async def _append(self, append: Append) -> Receipt | TwofoldError:
+    async def _append(self, append: Append, attempt: Attempt) -> Receipt | TwofoldError:
         """Try with what is known of the stream, else look at it, until the service says what has become of it."""
         tip = self._guessed(append)
         for _ in range(MOST_TRIES):
@@ -97,7 +99,7 @@ class Streams:
                 if append.expected_version != tip.version:
                     return VersionConflict(append.stream, append.expected_version, tip.version)
             try:
-                return await self._write(append, tip)
+                return await self._write(append, tip, attempt)
             except Conflict:
                 tip = None
         raise Unavailable(f"{append.stream}: others were faster at each of {MOST_TRIES} tries; try again")
@@ -117,27 +119,22 @@ class Streams:
 
     def _tip_in(self, stream: Stream, found: Sequence[Document]) -> Tip:
         tip = next((layout.tip_of(one) for one in found if one["kind"] == "head"), Tip())
-        self._keep(stream, tip)
+        self._tips.keep(stream, tip)
         return tip
 
-    def _keep(self, stream: Stream, tip: Tip) -> None:
-        self._tips[stream] = tip
-        self._tips.move_to_end(stream)
-        while len(self._tips) > MOST_TIPS:
-            self._tips.popitem(last=False)
-
-    async def _write(self, append: Append, tip: Tip) -> Receipt:
+    async def _write(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
         """One transactional batch. Raises: Conflict if the stream is not as it was thought to be, or knows the id."""
         if not append.events:
-            return await self._write_receipt(append, tip)
+            return await self._write_receipt(append, tip, attempt)
         now = self._ambient.now()
         time = recorded_at(now, tip.recorded_at)
         if tip.recorded_at is not None and time < tip.recorded_at:
             warn(now, tip.recorded_at)
         next_ = Tip(tip.version + len(append.events), tip.etag, time)
         documents = self._documents(append, tip, next_, time)
-        written = await self._settled(append, operations(documents, tip.etag))
-        self._keep(append.stream, Tip(next_.version, written.etags[1], time))
+        written = await self._settled(append, operations(documents, tip.etag), attempt)
+        self._tips.keep(append.stream, Tip(next_.version, written.etags[1], time))
+        self._reached.keep(append.stream, (next_.version, written.lsn))
         await self._learn_of(written)
         position = self._position(append.stream, places.offset(written.lsn, len(append.events)))
         return self._as_receipt(append.stream, next_.version, len(append.events), position, append.command_id)
@@ -181,33 +178,15 @@ class Streams:
             f"{layout.MOST_BYTES:,} (2 MB) at once: split its events, or append them with several commands"
         )
 
-    async def _settled(self, append: Append, operations: Sequence[tuple[Any, ...]]) -> Written:
-        """Run a batch until its outcome is known.
+    async def _settled(self, append: Append, operations: Sequence[tuple[Any, ...]], attempt: Attempt) -> Written:
+        try:
+            return await settled(self._container, operations, append.stream.id, attempt)
+        except TooLarge as error:
+            raise self._too_large(append, layout.size([dict(op[1][-1]) for op in operations])) from error
 
-        If its response is lost, the same batch is sent again: it depends on documents that only one of the two can
-        create or replace. A conflict then says that the first one was carried out, or that it never will be.
-        """
-        clock = asyncio.get_running_loop().time
-        deadline = clock() + PATIENCE_S
-        unsure = False
-        while True:
-            try:
-                return await self._container.batch(operations, append.stream.id)
-            except NoResponse as error:
-                unsure = True
-                if clock() > deadline:
-                    raise OutcomeUnknown(append.command_id, str(error)) from error
-            except TooLarge as error:
-                raise self._too_large(append, layout.size([dict(op[1][-1]) for op in operations])) from error
-            except Unavailable as error:
-                if not unsure:
-                    raise
-                if clock() > deadline:
-                    raise OutcomeUnknown(append.command_id, str(error)) from error
-            await asyncio.sleep(PAUSE_S)
-
-    async def _write_receipt(self, append: Append, tip: Tip) -> Receipt:
-        await self._settled(append, [("create", (layout.receipt(append, tip),))])
+    async def _write_receipt(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
+        await self._settled(append, [("create", (layout.receipt(append, tip),))], attempt)
+        attempt.unsure = True  # as long as its position is not read
         offset = await self._place(append.stream, tip.version)
         return self._as_receipt(append.stream, tip.version, 0, offset, append.command_id)
 
@@ -215,14 +194,16 @@ class Streams:
         self, stream: Stream, command_id: str | None = None, last: int | None = None, after: int = 0
     ) -> Loaded:
         """See `Log.load`."""
+        found: Sequence[Document] = ()
         if after:
-            found = await self._container.query(
+            looked = await self._container.query(
                 _SINCE, stream.id, category=stream.category, after=after, command=command_id or ""
             )
-            tip = self._tip_in(stream, found)
-            if tip.version <= after and _with_command(found, command_id) is None:
-                return Loaded([], after, self._position(stream, 0), None)
-        found = await self._all_of(stream)
+            if _with_command(looked, command_id) is None:
+                if self._tip_in(stream, looked).version <= after:
+                    return Loaded([], after, self._position(stream, 0), None)
+                found = await self._newer(stream, after, command_id)
+        found = found or await self._all_of(stream)
         tip = self._tip_in(stream, found)
         first = max(after, tip.version - last if last else 0)
         events = [tuple(event) for one in found for event in _events(one, first, tip.version)]
@@ -230,6 +211,15 @@ class Streams:
         version, offset = (tip.version, layout.place(found, tip.version)) if events else (after, 0)
         receipt = None if known is None else self._known(known, found)
         return Loaded(events, version, self._position(stream, offset), receipt)
+
+    async def _newer(self, stream: Stream, after: int, command_id: str | None) -> Sequence[Document]:
+        """What was written after a version and perhaps some before it, with the head; nothing if that is not enough."""
+        version, lsn = self._reached.get(stream) or (0, 0)
+        if not 0 < version <= after:
+            return ()
+        found = await self._all_of(stream, lsn)
+        enough = any(one["kind"] == "head" for one in found) and _with_command(found, command_id) is None
+        return found if enough else ()
 
     async def read_stream(self, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
         """See `Log.read_stream`."""
@@ -240,11 +230,15 @@ class Streams:
         entries = [entry for one in commits for entry in layout.entries(one, partition)]
         return [entry for entry in entries if first <= entry.version < first + limit]
 
-    async def _all_of(self, stream: Stream) -> list[Document]:
-        """The documents of a stream in order of commit, with their LSNs, which only the change feed returns."""
-        found = await self._container.changes_of(stream.id)
+    async def _all_of(self, stream: Stream, lsn: int = 0) -> list[Document]:
+        """Its documents after an LSN in order of commit, with their LSNs, which only the change feed returns."""
+        found = await self._container.changes_of(stream.id, lsn)
         mine = {one["id"]: one for one in found if one.get("category") == stream.category}
-        return sorted(mine.values(), key=lambda one: one["_lsn"])
+        documents = sorted(mine.values(), key=lambda one: one["_lsn"])
+        newest = next((one for one in reversed(documents) if one["kind"] == "commit"), None)
+        if newest is not None:
+            self._reached.keep(stream, (newest["last"], newest["_lsn"]))
+        return documents
 
     async def _receipt(self, known: Document) -> Receipt:
         stream = Stream.parse(known["stream"])

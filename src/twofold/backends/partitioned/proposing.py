@@ -27,6 +27,8 @@ async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, *
     """Run `work`; its errors name the partition."""
     try:
         return await work(*args, **kwargs)
+    except PartitionSplit:
+        raise
     except (Unavailable, Closed) as error:
         raise Unavailable(f"partition {number}: {error}") from error
     except LogReplaced as error:

@@ -84,10 +84,12 @@ class PostgresCalls:
         """Of a whole transaction. Raises: BatchRefused unless it had one command."""
         if error.sqlstate == _ANOTHER_LOG:
             raise self._replaced() from error
-        if error.sqlstate in ("42883", "42501") and "twofold.run" in str(error):
+        if error.sqlstate == "42883" and "twofold.run" in str(error):
             raise self._database.named(error) from error
         if len(calls) > 1:
             raise BatchRefused(str(error)) from error
+        if error.sqlstate == "42501":  # not of the function, whose errors are outcomes
+            raise self._database.named(error) from error
         about: Any = error
         return [Failed(error.sqlstate or "", about.message or "", about.detail, about.constraint_name)]
 

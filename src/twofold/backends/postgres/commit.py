@@ -108,7 +108,6 @@ async def commit(
             await connection.execute(emptying)
         await _move(connection, statement, move, rows)
         await connection.execute(_SQL["renew"], *whose)
-        await connection.execute(_SQL["outdate"], *whose[:3])
         if rollups.follows:
             await connection.execute(_SQL["level"], *whose, *rollups.parameters)
 

@@ -59,13 +59,6 @@ WITH {move} SELECT 1 FROM moved
 -- Rows may have changed although the position stays. It comes last, so that locks are taken in the same order everywhere.
 UPDATE twofold.checkpoints SET generation = DEFAULT WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4
 
--- name: outdate
--- A materialised view over such rows shows them as they were. It is at no position until it is refreshed, and a refresh that
--- has begun meanwhile does not count.
-UPDATE twofold.views v SET position = 0, refreshed_at = clock_timestamp()
-WHERE $1 = 'projection' AND v.materialised
-    AND EXISTS (SELECT FROM unnest(v.over_names, v.over_versions) o (name, version) WHERE o.name = $2 AND o.version = $3)
-
 -- name: unpark
 DELETE FROM twofold.parked p USING unnest($5::text[], $6::text[]) u (what, key)
 WHERE p.kind = $1 AND p.name = $2 AND p.version = $3 AND p.partition = $4 AND p.what = u.what AND p.key = u.key

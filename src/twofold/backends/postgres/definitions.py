@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from itertools import groupby
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -89,9 +90,18 @@ async def drop(connection: Connection, follows: FollowerId) -> None:
         if not stored:
             raise InvalidInput(f"there is no table of {follows}: `twofold tables APP` lists those there are")
         check_droppable(stored[0])
+        check_unread(follows, await connection.fetch(_SQL["views_over"], follows.name, follows.version))
         await drop_table(connection, follows)
         for statement in ("forget_table", "forget_checkpoint", "forget_parked"):
             await connection.execute(_SQL[statement], follows.name, follows.version)
+
+
+def check_unread(follows: FollowerId, views: Sequence[Any]) -> None:
+    """Raises: InvalidInput if there are views over it."""
+    if views:
+        names = " and ".join(f"{name}:{version}" for name, version, *_ in views)
+        each = ", then ".join(f"`twofold tables APP --drop {name}:{version}`" for name, version, *_ in views)
+        raise InvalidInput(f"the table of {follows} cannot be dropped, because the view {names} reads it: first {each}")
 
 
 async def clear(connection: Connection, table: Table, log_id: str) -> None:

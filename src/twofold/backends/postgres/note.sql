@@ -104,7 +104,8 @@ BEGIN
         owner := '';
     END IF;
 
-    FOR element IN SELECT e.value FROM jsonb_array_elements(note.events) WITH ORDINALITY e (value, n) ORDER BY e.n LOOP
+    FOR n IN 0 .. jsonb_array_length(note.events) - 1 LOOP
+        element := note.events -> n;
         form := NULL;
         IF jsonb_typeof(element) = 'object' AND jsonb_typeof(element -> 'data') = 'object' THEN
             named := element ->> 'type';
@@ -217,6 +218,17 @@ BEGIN
         END IF;
     END LOOP;
     positions := appended.positions;
+    PERFORM twofold.hold_briefly();
+END
+$$;
+
+-- With SET CONSTRAINTS ALL IMMEDIATE a note appends where it stands, and the session then holds the lock of the log until it
+-- commits. If it is idle meanwhile, the server ends it, so that others need not wait.
+CREATE OR REPLACE FUNCTION twofold.hold_briefly() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    IF current_setting('idle_in_transaction_session_timeout') = '0' THEN
+        PERFORM set_config('idle_in_transaction_session_timeout', '5s', true);
+    END IF;
 END
 $$;
 
@@ -247,6 +259,7 @@ BEGIN
     ELSIF appended.answer = 'repeated' THEN
         PERFORM twofold.refuse_repeated(NEW.command_id, NEW.stream);
     END IF;
+    PERFORM twofold.hold_briefly();
     RETURN NULL;
 END
 $$;

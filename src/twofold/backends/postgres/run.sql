@@ -25,10 +25,9 @@ CREATE OR REPLACE FUNCTION twofold.run(
 LANGUAGE plpgsql VOLATILE
 AS $$
 DECLARE
-    known     record;
+    used      record;
     answer    text;
     noted     record;
-    repeats   boolean;
     place     integer;
     patience  integer := wait_ms;
     state     text;
@@ -50,21 +49,19 @@ BEGIN
     details := states;
     constraints := states;
     positions := states::bigint[];
-    repeats := EXISTS (SELECT FROM twofold.calls c WHERE c.command_id = ANY (command_ids));
+    SELECT u.ids, u.commands, u.answers, u.positions INTO used FROM twofold.used(command_ids) u;
     FOR i IN 1 .. cardinality(commands) LOOP
         BEGIN
-            IF repeats THEN
-                SELECT c.command, c.answer, c.position INTO known FROM twofold.calls c WHERE c.command_id = command_ids[i];
-                IF FOUND AND known.command = commands[i] THEN
-                    states[i] := 'repeated';
-                    answers[i] := known.answer;
-                    positions[i] := known.position;
-                    CONTINUE;
-                ELSIF FOUND THEN
-                    RAISE EXCEPTION 'command id % was used before, %', command_ids[i], CASE
-                        WHEN known.command = '' THEN 'by a caller of twofold.note' ELSE 'for command ' || known.command
-                    END USING ERRCODE = 'TF005', DETAIL = json_build_object('command_id', command_ids[i], 'command', known.command)::text;
-                END IF;
+            place := array_position(used.ids, command_ids[i]);
+            IF used.commands[place] = commands[i] THEN
+                states[i] := 'repeated';
+                answers[i] := used.answers[place];
+                positions[i] := used.positions[place];
+                CONTINUE;
+            ELSIF place IS NOT NULL THEN
+                RAISE EXCEPTION 'command id % was used before, %', command_ids[i], CASE
+                    WHEN used.commands[place] = '' THEN 'by a caller of twofold.note' ELSE 'for command ' || used.commands[place]
+                END USING ERRCODE = 'TF005', DETAIL = json_build_object('command_id', command_ids[i], 'command', used.commands[place])::text;
             END IF;
             PERFORM
                 set_config('twofold.command_id', command_ids[i], true), set_config('twofold.claimed', command_ids[i], true),
@@ -104,5 +101,22 @@ BEGIN
     SELECT r.id, r.command, r.answer, r.position
     FROM unnest(command_ids, commands, answers, positions, states) r (id, command, answer, position, state)
     WHERE r.state = 'done';
+END
+$$;
+
+-- Which of these ids were used in SQL, by which command, and its outcome. Always by index, as in twofold.append: the plan
+-- made while the table is small would scan it when it is large.
+CREATE OR REPLACE FUNCTION twofold.used(
+    command_ids text[], OUT ids text[], OUT commands text[], OUT answers text[], OUT positions bigint[]
+)
+LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+SET jit = off
+AS $$
+BEGIN
+    SELECT array_agg(c.command_id), array_agg(c.command), array_agg(c.answer), array_agg(c.position)
+    INTO ids, commands, answers, positions
+    FROM twofold.calls c WHERE c.command_id = ANY (used.command_ids);
 END
 $$;

@@ -12,10 +12,11 @@ import asyncpg
 
 from twofold.backends.postgres.checkpoints import checkpoints_in
 from twofold.backends.postgres.connection import LOCK_TIMEOUT_S, LOST, brief_transaction
+from twofold.backends.postgres.materialised import dependents, drop_relation, make_beside, take_place
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.tables import TableSql, table_name, table_sql
 from twofold.backends.statements import quoted, statements
-from twofold.errors import ConfigurationError, InvalidInput, NameHeld
+from twofold.errors import ConfigurationError, NameHeld
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, lease_lost
 from twofold.messages import Position
 from twofold.read.projection import Table
@@ -89,13 +90,33 @@ async def publish(
         return False
 
 
+async def publish_view(connection: Connection, table: Table) -> bool:
+    """Move the name of a view to this version, if it is newer and what it is over has been published (G8).
+
+    Returns whether this version, or a newer one, is now live. Raises: NameHeld.
+    """
+    about = (table.name, table.follows.version)
+    live, may = await connection.fetchrow(_SQL["view_may_be_live"], *about)
+    if live or not may:
+        return bool(live)
+    try:
+        async with brief_transaction(connection, LOCK_TIMEOUT_S):
+            await connection.execute(_SQL["one_at_a_time"])
+            live, may = await connection.fetchrow(_SQL["view_may_be_live"], *about)
+            if may and not live:
+                await connection.execute(_SQL["make_view_live"], *about)
+                await _show(connection, table_sql(table))
+            return bool(may or live)
+    except _BUSY:
+        return False
+
+
 async def show_first(connection: Connection, sql: TableSql) -> None:
     """Show the first version. If a right is missing, this is left for later: the App itself does not need the name.
 
     Raises: ConfigurationError when another relation has the name.
     """
-    if (other := await _named_alike(connection, sql)) is not None:
-        raise ConfigurationError(f"there is {other}")
+    await check_name(connection, sql)
     try:
         async with connection.transaction():
             await _show(connection, sql)
@@ -128,6 +149,12 @@ async def _make_view(connection: Connection, sql: TableSql) -> None:
     await connection.execute(sql.describe())
 
 
+async def check_name(connection: Connection, sql: TableSql) -> None:
+    """Raises: ConfigurationError when another relation has the public name."""
+    if (other := await _named_alike(connection, sql)) is not None:
+        raise ConfigurationError(f"there is {other}")
+
+
 async def _named_alike(connection: Connection, sql: TableSql) -> str | None:
     """The relation that has a projection's name and is not ours, if there is one, and the way out."""
     alike = await connection.fetchrow(_SQL["named_alike"], sql.table.name)
@@ -141,16 +168,12 @@ def _way_out(error: asyncpg.PostgresError) -> str:
     again = "This is retried automatically"
     if isinstance(error, asyncpg.DependentObjectsStillExistError):
         return (
-            f"its columns have changed, so the view must be recreated, but {_dependents(error)}. Drop what depends "
+            f"its columns have changed, so the view must be recreated, but {dependents(error)}. Drop what depends "
             f"on it, and recreate that once the name shows the new columns. {again}"
         )
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"{error.args[0]}; docs/postgres-roles.md lists the GRANTs that a role needs. {again}"
     return f"{error.args[0]}. {again}"
-
-
-def _dependents(error: asyncpg.PostgresError) -> str:
-    return "; ".join((error.detail or str(error)).splitlines())
 
 
 async def _grants(connection: Connection, of: str, to: str) -> list[str]:
@@ -173,15 +196,19 @@ async def replace(
     `rollups` were built with the table.
     """
     follows = table.follows
+    replaced = {follows: built, **{one.original().follows: one.follows for one in rollups}}
     try:
         async with brief_transaction(connection, LOCK_TIMEOUT_S):
             await connection.execute(_SQL["one_at_a_time"])
             await connection.execute(f"LOCK TABLE {table_name(built)} IN ACCESS EXCLUSIVE MODE")  # nothing reads it
+            views = await make_beside(connection, replaced)  # while readers and workers still use the old table
             await connection.execute(_SQL["forget_parked"], follows.name, follows.version)
             await connection.execute(_SQL["patience"], table_name(follows))
             await connection.execute(f"LOCK TABLE {table_name(follows)} IN ACCESS EXCLUSIVE MODE")
             old, new = await _both(connection, follows, built)
             check_replaceable(old, claims, new, at)
+            for view in views:
+                await take_place(connection, view)
             await _take_place(connection, table, built)
             for rollup in rollups:
                 original = rollup.original()
@@ -228,9 +255,12 @@ async def _move_table(connection: Connection, table: Table, built: FollowerId) -
     if live and await _named_alike(connection, sql) is None:
         await connection.execute(sql.show("CREATE OR REPLACE VIEW", new))
         await connection.execute(sql.describe())
-    for name, version, definition in await connection.fetch(_SQL["views_over"], table.name, table.follows.version):
-        over_new = definition.replace(sql.name, new)
-        await connection.execute(f"CREATE OR REPLACE VIEW {table_name(FollowerId(name, version))}{over_new}")
+    for name, version, definition, made in await connection.fetch(
+        _SQL["views_over"], table.name, table.follows.version
+    ):
+        if not made:
+            over_new = definition.replace(sql.name, new)
+            await connection.execute(f"CREATE OR REPLACE VIEW {table_name(FollowerId(name, version))}{over_new}")
     await drop_table(connection, table.follows)
     await connection.execute(f"ALTER TABLE {new} RENAME TO {quoted(_bare(table.follows))}")
     for index in [*sql.indexes(), f"{_bare(table.follows)}_pkey"]:
@@ -242,13 +272,7 @@ async def _move_table(connection: Connection, table: Table, built: FollowerId) -
 
 async def drop_table(connection: Connection, follows: FollowerId) -> None:
     """Raises: InvalidInput when a user's view or function depends on it."""
-    try:
-        await connection.execute(f"DROP TABLE {table_name(follows)}")
-    except asyncpg.DependentObjectsStillExistError as error:
-        raise InvalidInput(
-            f"the table of {follows} cannot be dropped, because {_dependents(error)}: drop that first, and create it "
-            f"again on the projection's public name"
-        ) from error
+    await drop_relation(connection, f"TABLE {table_name(follows)}", f"the table of {follows}")
 
 
 def _bare(follows: FollowerId) -> str:

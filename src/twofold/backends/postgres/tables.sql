@@ -79,11 +79,26 @@ SELECT format('CREATE POLICY %I ON %s AS %s FOR %s TO %s%s%s', p.polname, $2::te
 FROM pg_policy p WHERE p.polrelid = to_regclass($1)
 
 -- name: views_over
--- The views over a table that can be pointed at another one. A materialised one cannot.
-SELECT name, version, definition FROM twofold.views v
-WHERE NOT materialised
-    AND EXISTS (SELECT FROM unnest(v.over_names, v.over_versions) o (name, version) WHERE o.name = $1 AND o.version = $2)
+-- The views over a table, and how each is made.
+SELECT name, version, definition, materialised FROM twofold.views v
+WHERE EXISTS (SELECT FROM unnest(v.over_names, v.over_versions) o (name, version) WHERE o.name = $1 AND o.version = $2)
 ORDER BY name, version
+
+-- name: view_may_be_live
+-- Whether the name shows this version of a view or a newer one, and whether it may: all tables that it is over, or newer
+-- versions of them, are live.
+SELECT
+    EXISTS (SELECT FROM twofold.views s WHERE s.name = $1 AND s.version >= $2 AND s.live),
+    EXISTS (
+        SELECT FROM twofold.views v WHERE v.name = $1 AND v.version = $2 AND NOT EXISTS (
+            SELECT FROM unnest(v.over_names, v.over_versions) o (name, version) WHERE NOT EXISTS (
+                SELECT FROM twofold.tables t WHERE t.name = o.name AND t.version >= o.version AND t.live
+            )
+        )
+    )
+
+-- name: make_view_live
+UPDATE twofold.views SET live = (version = $2) WHERE name = $1
 
 -- name: is_live
 SELECT live FROM twofold.tables WHERE name = $1 AND version = $2

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import asyncpg
 
 from twofold.backends.postgres.connection import DEFINITION, Database, brief_transaction
+from twofold.backends.postgres.materialised import REFRESH_TIMEOUT_S, drop_relation
 from twofold.backends.postgres.pool import Connection
-from twofold.backends.postgres.swap import show_first
+from twofold.backends.postgres.swap import check_name, publish_view
 from twofold.backends.postgres.tables import COLUMN_TYPES, INVOKER, table_name, table_sql
 from twofold.backends.statements import quoted, statements
 from twofold.errors import ConfigurationError
@@ -18,11 +19,11 @@ from twofold.messages import Position
 from twofold.read.columns import Column
 from twofold.read.projection import Table
 from twofold.sql.view import ViewDefinition
-
-REFRESH_TIMEOUT_S = 3_600.0
+from twofold.sql.views import StoredView
 
 _SQL = statements("twofold.backends.postgres", "views.sql")
 _LOCKS = statements("twofold.backends.postgres", "tables.sql")
+_SHOWN_AS = statements("twofold.backends.postgres", "materialised.sql")["shown_as"]
 _PLACE = re.compile(r"\{(\w+)\}")
 _DOCUMENT = {"id", "data"}
 
@@ -40,6 +41,14 @@ class PostgresViews:
             reached, now = await self.reached(definition)
             if reached.is_beginning and not now.is_beginning:
                 await self.refresh(definition)
+
+    async def stored(self) -> Sequence[StoredView]:
+        """See `ViewStore.stored`."""
+        return [_stored(*row) for row in await self._database.run(lambda c: c.fetch(_SQL["all"]))]
+
+    async def show(self, definition: ViewDefinition) -> bool:
+        """See `ViewStore.show`."""
+        return await self._database.run(lambda c: publish_view(c, definition.table))
 
     async def reached(self, definition: ViewDefinition) -> tuple[Position, Position]:
         """See `ViewStore.reached`."""
@@ -60,6 +69,19 @@ class PostgresViews:
         await self._database.run(lambda c: c.execute(_SQL["move"], *values))
 
 
+def _stored(
+    name: str,
+    version: int,
+    live: bool,
+    over_names: Sequence[str],
+    over_versions: Sequence[int],
+    position: int,
+    age_s: float | None,
+) -> StoredView:
+    over = [FollowerId(*one) for one in zip(over_names, over_versions, strict=True)]
+    return StoredView(FollowerId(name, version), live, over, Position(0, position), age_s)
+
+
 async def _make(connection: Connection, definition: ViewDefinition, log_id: str) -> None:
     table = definition.table
     async with brief_transaction(connection):
@@ -77,13 +99,12 @@ async def _make(connection: Connection, definition: ViewDefinition, log_id: str)
                 f"{_owner(table)} is over plain tables in another database than the log, so nothing tells how fresh "
                 f"they are: list the projections that it is over"
             )
+        await check_name(connection, table_sql(table))
         suffix = await _suffix(connection, definition)
         await _create(connection, definition, suffix)
         over = [each.name for each in definition.over], [each.version for each in definition.over]
         values = (table.name, table.follows.version, definition.fingerprint, suffix, *over, definition.materialised)
         await connection.execute(_SQL["add"], *values, log_id)
-        if await connection.fetchval(_SQL["is_newest"], table.name, table.follows.version):
-            await show_first(connection, table_sql(table))
 
 
 async def _suffix(connection: Connection, definition: ViewDefinition) -> str:
@@ -185,9 +206,16 @@ def _refused(table: Table, error: asyncpg.PostgresError) -> Exception:
 
 
 async def drop_view(connection: Connection, follows: FollowerId) -> bool:
-    """Drop a view, and the public name if it shows it. Returns whether there was one."""
-    materialised = await connection.fetchval(_SQL["forget"], follows.name, follows.version)
-    if materialised is None:
+    """Drop a view, and the public name if it shows it. Returns whether there was one.
+
+    Raises: InvalidInput when a user's view or function depends on it.
+    """
+    forgotten = await connection.fetchrow(_SQL["forget"], follows.name, follows.version)
+    if forgotten is None:
         return False
-    await connection.execute(f"DROP {_kind(materialised)} {table_name(follows)} CASCADE")
+    materialised, live = forgotten
+    owner = f"view {follows.name!r} version {follows.version}"
+    if live and await connection.fetchval(_SHOWN_AS, follows.name, follows.version):
+        await drop_relation(connection, f"VIEW public.{quoted(follows.name)}", owner)
+    await drop_relation(connection, f"{_kind(materialised)} {table_name(follows)}", owner)
     return True

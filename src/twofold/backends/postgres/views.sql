@@ -17,9 +17,6 @@ WHERE r.ev_class = $1::regclass AND c.oid <> r.ev_class
 INSERT INTO twofold.views (name, version, fingerprint, definition, over_names, over_versions, materialised, log_id, position)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
 
--- name: is_newest
-SELECT NOT EXISTS (SELECT FROM twofold.views WHERE name = $1 AND version > $2)
-
 -- name: reached
 -- The position of a materialised view; then the one that a refresh after this statement has at least.
 SELECT v.position, coalesce(
@@ -29,6 +26,17 @@ SELECT v.position, coalesce(
         JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
     ) END, 0), (SELECT l.log_id FROM twofold.log l), v.refreshed_at
 FROM twofold.views v WHERE v.name = $1 AND v.version = $2
+
+-- name: all
+-- With the position of the rows that a read finds now, and the seconds since the refresh of a materialised one.
+SELECT v.name, v.version, v.live, v.over_names, v.over_versions, CASE
+    WHEN v.materialised THEN v.position
+    WHEN v.over_names = '{}' THEN coalesce((SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0)
+    ELSE coalesce((
+        SELECT min(c.position) FROM unnest(v.over_names, v.over_versions) o (name, version)
+        JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
+    ), 0) END, CASE WHEN v.materialised THEN extract(epoch FROM clock_timestamp() - v.refreshed_at)::float8 END
+FROM twofold.views v ORDER BY v.name, v.version
 
 -- name: alone
 SELECT pg_try_advisory_xact_lock(1953984358, hashtext(concat_ws(' ', $1::text, $2::integer)))
@@ -43,4 +51,4 @@ UPDATE twofold.views SET position = $4 WHERE name = $1 AND version = $2 AND posi
 RETURNING pg_notify('twofold_rows', concat_ws(' ', name, version, position))
 
 -- name: forget
-DELETE FROM twofold.views WHERE name = $1 AND version = $2 RETURNING materialised
+DELETE FROM twofold.views WHERE name = $1 AND version = $2 RETURNING materialised, live

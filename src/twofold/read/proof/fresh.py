@@ -65,12 +65,14 @@ class FreshFold:
     async def advance(self, to: Sequence[Position], parked: Sequence[Parked]) -> None:
         """Fold to exactly these positions, one for each partition, without what is parked in the live read model.
 
-        If something that was left out before is no longer parked, everything is folded again from the beginning.
+        If something that was left out before is no longer parked, or a partition has split, everything is folded again
+        from the beginning.
         Raises: ConfigurationError, LogReplaced, NewerSchema, Unavailable.
         """
         live = ParkedKeys(parked)
-        if not self._claims or not self._live.same_until(self._at, live):
-            await self._begin([place.partition for place in to])
+        partitions = [place.partition for place in to]
+        if self._claims.keys() != set(partitions) or not self._live.same_until(self._at, live):
+            await self._begin(partitions)
         self._live, self._waiting = live, ParkedKeys([*parked, *self.failures])
         feeds = [feed_of(self._log, place.partition) for place in to]
         lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, to, strict=True)]

@@ -19,7 +19,7 @@ from twofold.errors import InvalidInput, LogReplaced
 from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_log
-from twofold.feed.partitions import feed_of
+from twofold.feed.partitions import feed_of, learn
 from twofold.messages import Position
 from twofold.progress import Progress
 from twofold.read.columns import Column, Field, Values
@@ -151,6 +151,7 @@ class Verification:
 
     async def _places(self, checkpoints: Sequence[Checkpoint]) -> Sequence[Position]:
         """Their positions. Raises: LogReplaced if one of them cannot belong to this log."""
+        await learn(self._log, [checkpoint.follower.partition for checkpoint in checkpoints])
         for checkpoint in checkpoints:
             check_log(checkpoint, self._log.log_id, await feed_of(self._log, checkpoint.follower.partition).head())
         return [checkpoint.position for checkpoint in checkpoints]
@@ -179,11 +180,11 @@ class Verification:
 
     async def _compare(self, fold: FreshFold, wanted: Callable[[Key], bool] | None, shown: int) -> QueryResult:
         after: Key | None = None
-        reached: Sequence[Position] = ()
+        reached: dict[int, Position] = {}
         while True:
             page = await self._store.find(self._live.table, in_key_order(self._live, PAGE_ROWS, after))
             at = await self._places(page.checkpoints)
-            if reached and any(now < before for now, before in zip(at, reached, strict=True)):
+            if any(now < reached.get(now.partition, now) for now in at):
                 raise LogReplaced(f"{self._live.follows} was restarted meanwhile: verify it when that is done")
             await fold.advance(at, page.parked)
             rows = {self._live.key_in(values): values for values in page.rows}
@@ -198,7 +199,7 @@ class Verification:
             self._progress("comparing", self._compared, max(fold.rows, self._compared))
             if not more:
                 return page
-            after, reached = upto, at
+            after, reached = upto, {place.partition: place for place in at}
 
     def _judge(self, key: Key, live: Values | None, values: Values | None, at: Sequence[Position], shown: int) -> None:
         self._compared += 1

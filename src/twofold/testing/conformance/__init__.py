@@ -13,6 +13,7 @@ import pytest
 
 _PARTS = (
     "apps",
+    "catching_up",
     "checkpoints",
     "commits",
     "copies",
@@ -45,6 +46,7 @@ pytest.register_assert_rewrite(*(f"{__name__}.{part}" for part in _PARTS))
 
 from twofold.testing.conformance.apps import AppConformance  # noqa: E402 (asserts are rewritten as they are imported)
 from twofold.testing.conformance.backend import Backend, InMemory, InParts, InPartsAt, StoreAt  # noqa: E402
+from twofold.testing.conformance.catching_up import CatchUpConformance  # noqa: E402
 from twofold.testing.conformance.checkpoints import CheckpointConformance  # noqa: E402
 from twofold.testing.conformance.commits import CommitConformance  # noqa: E402
 from twofold.testing.conformance.copies import CopyConformance  # noqa: E402
@@ -98,6 +100,7 @@ class PartitionedConformance(
     ViewConformance,
     WatchConformance,
     AppConformance,
+    CatchUpConformance,
     FollowConformance,
     QueryConformance,
     RefusalConformance,

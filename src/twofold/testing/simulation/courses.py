@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from zlib import crc32
 
@@ -33,12 +33,22 @@ class Course:
         """The number of events at or before a position."""
         return bisect_right(self._offsets, position.offset)
 
+    def between(self, after: int, upto: int) -> Sequence[Entry]:
+        """The events between two offsets, `after` exclusive."""
+        return self.entries[bisect_right(self._offsets, after) : bisect_right(self._offsets, upto)]
+
 
 class Courses:
-    """The courses of a log by partition number. With several partitions, 0 is the merged feed, which grows by cuts."""
+    """The courses of a log by partition number. With several partitions, 0 is the merged feed, which grows by cuts.
+
+    `partitions` are those that have not split; a former one stays as it was.
+    """
 
     def __init__(self, partitions: int) -> None:
         self.partitions: Sequence[int] = [0] if partitions == 1 else range(1, partitions + 1)
+        self.parents: dict[int, int] = {}
+        self.partition_of: Callable[[str], int] = self._by_number
+        """The partition of the streams with this id."""
         self._of = {number: Course() for number in {0, *self.partitions}}
         self.vector: Sequence[int] = [0] * partitions
         self.cuts = 0
@@ -55,20 +65,52 @@ class Courses:
         """The current number of events of each feed."""
         return {number: len(course.entries) for number, course in self._of.items()}
 
-    def partition_of(self, id: str) -> int:
-        """The partition of the streams with this id."""
+    def _by_number(self, id: str) -> int:
         return crc32(id.encode()) % len(self.partitions) + 1 if len(self.partitions) > 1 else 0
 
-    def take_cut(self, data: str | bytes) -> Sequence[Entry] | None:
+    # ---- splits
+
+    def split(self, number: int, parent: int) -> None:
+        """A part of a partition has been numbered."""
+        self.parents[number] = parent
+        self._of[number] = Course()
+        self.partitions = sorted({*self.partitions, number} - {parent})
+
+    def lineage(self, number: int) -> Iterator[int]:
+        """A partition, and those that it came of."""
+        at: int | None = number
+        while at is not None:
+            yield at
+            at = self.parents.get(at)
+
+    def same(self, one: Position, other: Position) -> bool:
+        """Whether two positions are of one event, seen in a partition and in one that it came of."""
+        numbers = one.partition, other.partition
+        kin = numbers[0] in self.lineage(numbers[1]) or numbers[1] in self.lineage(numbers[0])
+        return kin and one.offset == other.offset
+
+    def length_then(self, number: int, lengths: Mapping[int, int]) -> int:
+        """The number of events of a feed when the feeds had these lengths, even if it did not exist then."""
+        if number in lengths:
+            return lengths[number]
+        parent = self.parents[number]
+        before = self.length_then(parent, lengths)
+        return self._of[number].index(self._of[parent].entries[before - 1].position) if before else 0
+
+    # ---- the merged feed
+
+    def take_cut(self, data: str | bytes, heads: Mapping[int, Position]) -> Sequence[Entry] | None:
         """The next cut's events in the merged order; None if some do not exist, or it ends before the last cut."""
         vector: Sequence[int] = json.loads(data)
-        ends = [len(self._of[number].entries) for number in self.partitions]
-        if any(not begin <= at <= end for begin, at, end in zip(self.vector, vector, ends, strict=True)):
+        before = list(self.vector)
+        for number in range(len(before) + 1, len(vector) + 1):
+            before.append(before[self.parents[number] - 1])  # it begins where its parent ended
+        if any(not begin <= at <= heads[n].offset for n, (begin, at) in enumerate(zip(before, vector, strict=True), 1)):
             return None
         self.cuts += 1
         timed = []
-        for number, begin, at in zip(self.partitions, self.vector, vector, strict=True):
-            own = self._of[number].entries[begin:at]
+        for number, (begin, at) in enumerate(zip(before, vector, strict=True), 1):
+            own = self._of[number].between(begin, at)
             times = accumulate((entry.recorded_at for entry in own), max)
             timed += [(time, number, entry.position.offset, entry) for time, entry in zip(times, own, strict=True)]
         timed.sort(key=lambda one: one[:3])
@@ -81,11 +123,12 @@ class Courses:
         found = dict.fromkeys(self.partitions, 0)
         for one in checkpoints:
             partition, course = one.follower.partition, self._of[one.follower.partition]
-            if partition in found:
-                found[partition] = course.index(one.position)
-            else:
+            if partition == 0 and 0 not in found:
                 for entry in course.entries[: course.index(one.position)]:
                     found[self.partition_of(entry.stream.partition("-")[2])] += 1
+            for number in found:
+                if partition in self.lineage(number):
+                    found[number] = self._of[number].index(one.position)
         return found
 
     def merged(self, entry: Entry) -> Entry | None:

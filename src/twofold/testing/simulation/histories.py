@@ -92,7 +92,7 @@ def simulate(
     before = appends_of(given, app)
     scenario = Scenario(app, _checked(commands, app), always=always or {}, may_park=may_park, given=before)
     first = secrets.randbits(40) if seed is None else seed
-    return run_histories([scenario], range(first, first + runs), partitions=partitions)
+    return run_histories([scenario], range(first, first + runs), partitions=partitions, splits=False)
 
 
 def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Callable[[Random], To]:
@@ -110,12 +110,17 @@ def _checked(commands: Callable[[Random], To] | Sequence[To], app: App) -> Calla
     return draw_one
 
 
-def run_histories(scenarios: Sequence[Scenario], seeds: range, partitions: int | None = None) -> Simulated:
-    """Run one history of one of the scenarios per seed. Raises: SimulationFailed."""
+def run_histories(
+    scenarios: Sequence[Scenario], seeds: range, partitions: int | None = None, splits: bool | None = None
+) -> Simulated:
+    """Run one history of one of the scenarios per seed. `partitions` and `splits` are those of `draw`.
+
+    Raises: SimulationFailed.
+    """
     simulated = Simulated(seeds.start)
     with in_silence():
         for seed in seeds:
-            plan = draw(scenarios[seed % len(scenarios)], seed, partitions=partitions)
+            plan = draw(scenarios[seed % len(scenarios)], seed, partitions=partitions, splits=splits)
             history = run(plan)
             simulated.runs += 1
             simulated.counts.update(history.counts)

@@ -6,9 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+import msgspec
+
 from twofold.app import App
 from twofold.errors import Unavailable
-from twofold.feed.checkpoints import Claim
+from twofold.feed.checkpoints import Claim, FollowerId
+from twofold.feed.feed import Feed
+from twofold.feed.partitions import parts_of
 from twofold.messages import Entry, Position
 from twofold.react.runner import MOST_TRIES, PAUSES_S
 from twofold.testing.simulation.loop import Stuck
@@ -36,6 +40,7 @@ class History:
             plan.scenario,
             plan.schedule,
             partitions=plan.partitions,
+            splits=plan.splits,
             refuses=plan.refuses,
             cures=plan.cures,
             is_told=is_told,
@@ -44,11 +49,13 @@ class History:
         self.storage.keeps_unsynced = plan.read_store_crashes
         self.storage.syncs_tables_only = plan.syncs_tables_only
         self.log_id, self.courses = self.storage.log_id, self.storage.courses
+        self._reading: list[asyncio.Future[None]] = []
         self.readers = self._readers()
         self.storage.keeps_states = plan.watchers > 0
         self.viewers = [Viewer(self.world, f"{plan.schedule} watcher {number + 1}") for number in range(plan.watchers)]
         self.ends: Mapping[int, int] | None = None  # of the feeds, when the log was replaced
         self.has_rested = False
+        self.followed_at_rest: Sequence[FollowerId] = ()
         self._before_replaced: Mapping[int, Sequence[Entry]] | None = None
 
     @property
@@ -87,7 +94,7 @@ class History:
 
     async def _main(self) -> None:
         following = [one.follow() for one in self.readers] + [one.follow() for one in self.viewers]
-        reading = [asyncio.ensure_future(one) for one in following]
+        self._reading += [asyncio.ensure_future(one) for one in following]
         self.world.servers = [self.world.start(place, self.world.app) for place in range(self.plan.processes)]
         happening = []
         for step in self.plan.steps:
@@ -100,19 +107,35 @@ class History:
         self.has_rested = await self._rests() and (not self.plan.cures or await self._is_cured())
         if self.has_rested:
             await self._views_agree()
+            self.followed_at_rest = self._followed()
             await self._end()
-        for task in reading:
+        for task in self._reading:
             task.cancel()
 
-    def _readers(self) -> Sequence[Reader]:
+    def _readers(self) -> list[Reader]:
         """One for each partition; for a merged feed with followers, three that start at different times."""
         seed, ambient = self.plan.schedule, self.world.ambient
-        readers = [Reader(self.storage, ambient, number, seed) for number in self.courses.partitions]
+        readers = [
+            Reader(self.storage, ambient, number, seed, splits=self._read_parts) for number in self.courses.partitions
+        ]
         if self.is_merged:
             ends_s = self.plan.steps[-1].at_s if self.plan.steps else 0.0
             begin = {"early": 0.0, "midway": ends_s / 2, "late": ends_s}
             readers += [Reader(self.storage, ambient, 0, f"{seed} {name}", at_s) for name, at_s in begin.items()]
         return readers
+
+    def _read_parts(self, of: Reader, log: Feed) -> None:
+        """Go on with what a reader has seen, in each part of its partition."""
+        for number in parts_of(log, of.partition):
+            part = Reader(self.storage, self.world.ambient, number, f"{of.seed} {number}", splits=self._read_parts)
+            part.upto = Position(number, of.upto.offset)
+            mine = [entry for entry in of.seen if self._lies_in(entry, number)]
+            part.seen = [msgspec.structs.replace(e, position=Position(number, e.position.offset)) for e in mine]
+            self.readers.append(part)
+            self._reading.append(asyncio.ensure_future(part.follow()))
+
+    def _lies_in(self, entry: Entry, partition: int) -> bool:
+        return partition in self.courses.lineage(self.courses.partition_of(entry.stream.partition("-")[2]))
 
     @property
     def is_merged(self) -> bool:
@@ -154,6 +177,13 @@ class History:
                     self.broken(WATCHERS, f"{viewer}, at rest: {viewer.disagrees()}")
                 return
             await asyncio.sleep(REST_S)
+
+    def _followed(self) -> Sequence[FollowerId]:
+        """The checkpoints, in all partitions, of what some process follows."""
+        running = [server.running for server in self.world.servers if server.running]
+        followed = {following.follower_id.whole for one in running for following in one.followers}
+        rows = [*self.storage.row_checkpoints.rows, *self.storage.log_checkpoints()]
+        return [follows for follows in rows if follows.whole in followed]
 
     async def _is_cured(self) -> bool:
         """With the corrected code and a store that accepts every row, a retry leaves nothing parked."""
@@ -250,13 +280,17 @@ class History:
 
     def _replaceable(self) -> Sequence[Part]:
         """The parts with events, and the log of the cuts, where a projection would notice that it is another one."""
-        parts = [part for part in self.storage.parts() if part.entries]
+        parts = [self.storage.logs[number] for number in self.courses.partitions if self.courses[number].entries]
         merged = any(_is_merged(self.world.servers[0].app))
         return [*parts, self.storage.logs[0]] if self.plan.partitions > 1 and merged else parts
 
     def _at_rest(self) -> bool:
         lengths = self.courses.lengths()
-        have_seen = all(len(reader.seen) == lengths[reader.partition] for reader in self.readers)
+        readers = [reader for reader in self.readers if not reader.has_split]
+        have_seen = all(len(reader.seen) == lengths[reader.partition] for reader in readers)
+        container = self.storage.container
+        if container is not None and not container.is_numbered:
+            return False
         if self.is_merged and lengths[0] != self.courses.events:
             return False
         at_head = have_seen and all(server.running for server in self.world.servers)
@@ -274,7 +308,12 @@ class History:
         behind = []
         for following in followings:
             checkpoint = checkpoints.get(following.follower_id)
-            if checkpoint is None or self._reached(checkpoint.position) < self._length(checkpoint.position.partition):
+            has_split = following.follower_id.partition not in (0, *self.courses.partitions)
+            if (
+                checkpoint is None
+                or has_split
+                or self._reached(checkpoint.position) < self._length(checkpoint.position.partition)
+            ):
                 behind.append(f"{following.follower_id}: {checkpoint}, {following.state}: {following.error}")
         return "; ".join(behind)
 
@@ -282,7 +321,7 @@ class History:
         return self.courses[position.partition].index(position)
 
     def _length(self, partition: int) -> int:
-        several = partition not in self.courses.partitions
+        several = partition == 0 and 0 not in self.courses.partitions
         return self.courses.events if several else len(self.courses[partition].entries)
 
 

@@ -10,7 +10,7 @@ from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.watch import Watcher
 
 Expects = Literal["any version", "the last known version", "an older version", "a later version"]
-BEYOND = 1_000_000
+BEYOND = 1 << 40
 After = Literal["no token", "the newest token", "a token of another log", "a token beyond the end"]
 
 
@@ -64,5 +64,5 @@ class Knowledge:
 
     def some_stream(self, pick: float) -> str | None:
         """An existing stream."""
-        streams = sorted(stream for part in self._storage.parts() for stream in part.inside.streams)
+        streams = sorted(self._storage.streams())
         return streams[int(pick * len(streams))] if streams else None

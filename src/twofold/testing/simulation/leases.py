@@ -21,16 +21,17 @@ class Leases:
         self._alive_at: dict[FollowerId, float] = {}
         self._discarding: set[tuple[FollowerId, int]] = set()
 
-    def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
+    def claimed(self, before: Checkpoint, claim: Claim, owner: str, *, at_once: bool = False) -> None:
         """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
 
-        Retrying and discarding what is parked, rebuilding, and filling rollups do not wait for that.
+        Retrying and discarding what is parked, rebuilding, and filling rollups do not wait for that, nor does what
+        hands a split partition over (`at_once`).
         """
         follower = claim.follower
         silent_s = self._clock() - self._alive_at.get(follower, -LEASE_S)
         if before.owner is not None:
             self._counts["takeovers"] += 1
-            if silent_s < LEASE_S and not owner.endswith(TAKES_OVER_AT_ONCE):
+            if silent_s < LEASE_S and not (at_once or owner.endswith(TAKES_OVER_AT_ONCE)):
                 self.broken("G5", f"{follower} was taken over, but its holder was alive {silent_s:.3f} s ago")
         if claim.epoch <= self._epochs.get(follower, 0):
             self.broken("G5", f"{follower} was claimed twice in epoch {claim.epoch}")
@@ -63,6 +64,11 @@ class Leases:
         for follower in self._epochs:
             self._epochs[follower] = rows[follower].epoch if follower in rows else 0
             self._alive_at.pop(follower, None)
+
+    def gone(self, follower: FollowerId) -> None:
+        """Forget a checkpoint that was replaced by others."""
+        self._epochs.pop(follower, None)
+        self._alive_at.pop(follower, None)
 
     def dropped(self, follower: FollowerId) -> None:
         """Forget a table's checkpoints, of all partitions."""

@@ -16,7 +16,9 @@ from twofold.messages import Recorded
 from twofold.read.projection import Projection
 from twofold.testing.simulation.actions import Dice, Disturbing
 from twofold.testing.simulation.leases import DISCARDING
-from twofold.testing.simulation.stores import SimulatedRows, connected
+from twofold.testing.simulation.server import connected
+from twofold.testing.simulation.stores import SimulatedRows
+from twofold.testing.simulation.violations import ENGINE
 from twofold.testing.simulation.world import World
 
 AT_ONCE_S = 0.03
@@ -130,6 +132,8 @@ class Rebuild(Disturbing):
             world.counts["rebuilds"] += 1
         except (InvalidInput, LeaseLost, NameHeld, Unavailable) as error:
             world.tell(f"{name}: {error!r}")
+        except Exception as error:
+            world.watcher.broken(ENGINE, f"{name} raised {error!r}")
         finally:
             world.rebuilding[version] -= 1
 

@@ -11,6 +11,7 @@ from twofold.app import App
 from twofold.testing.simulation.actions import Action, Dice, Disturbing
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
 from twofold.testing.simulation.faults import FAULTS, Fault
+from twofold.testing.simulation.faults.splits import Split
 from twofold.testing.simulation.faults.stores import Deaf, GoAway, Slow
 from twofold.testing.simulation.knowledge import After, Expects
 from twofold.testing.simulation.operators import Deploy, Discard, Operators, Retry
@@ -18,6 +19,9 @@ from twofold.testing.simulation.parts import LogBecomes
 from twofold.testing.simulation.scenario import Scenario
 
 PARTITIONS = (1, 1, 1, 1, 4)
+RANGES = (2, 2, 3)
+SPLITTING = 0.2  # of the histories, where partitions may
+SOON_S = 0.03
 STARTED_S = 0.5
 
 
@@ -47,6 +51,7 @@ class Plan:
     log_becomes: LogBecomes | None = None
     refuses: bool = False
     partitions: int = 1
+    splits: bool = False
     reads_merged: bool = False
     watchers: int = 0
 
@@ -78,7 +83,7 @@ class Plan:
         names = {getattr(step.does, "store", "the log") for step in of_parts}
         at_the_start = any(step.at_s < STARTED_S for step in faults)  # a process needs all of them to start
         only_parts = len(of_parts) == len(faults) and not names & {"the log", "the read store"}
-        return frozenset(names) if only_parts and not at_the_start else frozenset()
+        return frozenset(names) if only_parts and not (at_the_start or self.splits) else frozenset()
 
     @property
     def read_store_crashes(self) -> bool:
@@ -96,7 +101,9 @@ class Plan:
             size //= 2
         if self.processes > 1:
             yield replace(self, processes=self.processes - 1)
-        if self.partitions > 1:
+        if self.splits:
+            yield replace(self, splits=False, steps=[step for step in self.steps if not isinstance(step.does, Split)])
+        elif self.partitions > 1:
             yield replace(self, partitions=1)
         if self.log_becomes is not None:
             yield replace(self, log_becomes=None)
@@ -104,19 +111,29 @@ class Plan:
             yield replace(self, watchers=self.watchers - 1)
 
 
-def draw(scenario: Scenario, seed: int, among: Sequence[Fault] = (), partitions: int | None = None) -> Plan:
+def draw(
+    scenario: Scenario,
+    seed: int,
+    among: Sequence[Fault] = (),
+    partitions: int | None = None,
+    splits: bool | None = False,
+) -> Plan:
     """The plan of a seed. Faults are drawn `among` these, if any are given, and the number of partitions unless it is
-    given."""
+    given. With `splits` partitions split; None draws whether they do."""
+    random = Random(f"partitions {seed}")
+    drawn = random.choice(PARTITIONS)
+    if splits is None:
+        splits = partitions != 1 and random.random() < SPLITTING
     if partitions is None:
-        partitions = Random(f"partitions {seed}").choice(PARTITIONS)
-    return _Drawing(scenario, seed, among, partitions).plan()
+        partitions = random.choice(RANGES) if splits else drawn
+    return _Drawing(scenario, seed, among, partitions, splits).plan()
 
 
 class _Drawing:
     """Draws one plan."""
 
-    def __init__(self, scenario: Scenario, seed: int, among: Sequence[Fault], partitions: int) -> None:
-        self.scenario, self.seed, self.among = scenario, seed, among
+    def __init__(self, scenario: Scenario, seed: int, among: Sequence[Fault], partitions: int, splits: bool) -> None:
+        self.scenario, self.seed, self.among, self.is_split = scenario, seed, among, splits
         self.random = Random(f"plan {seed}")
         self.more = Random(f"operators {seed}")  # separate, so that everything else drawn stays the same
         self.dice = Dice(self.random, scenario.app, self.random.choices((1, 2, 3), (4, 4, 2))[0], partitions)
@@ -135,6 +152,7 @@ class _Drawing:
             happens += [Deploy()] if self.scenario.cure is not None and random.random() < 0.6 else []
         times = [random.random() * self.span_s for _ in happens]
         happening = [*zip(times, happens, strict=True), *self.operators()]
+        happening += self.splits([at_s for at_s, _ in happening]) if self.is_split else []
         steps = sorted((Step(at_s, does) for at_s, does in happening), key=lambda s: s.at_s)
         return Plan(
             self.scenario,
@@ -142,12 +160,30 @@ class _Drawing:
             self.dice.processes,
             steps,
             syncs_tables_only=random.random() < 0.3,
-            log_becomes=random.choice(("an older copy", "another log")) if random.random() < 0.05 else None,
+            log_becomes=self.log_becomes(),
             refuses=self.scenario.refuses is not None and self.more.random() < 0.5,
             partitions=self.dice.partitions,
+            splits=self.is_split,
             reads_merged=self.more.random() < 0.5,
             watchers=self.watchers(),
         )
+
+    def log_becomes(self) -> LogBecomes | None:
+        """What replaces the log at the end; a container that splits is not replaced."""
+        drawn: LogBecomes | None = None
+        if self.random.random() < 0.05:
+            drawn = self.random.choice(("an older copy", "another log"))
+        return None if self.is_split else drawn
+
+    def splits(self, times: Sequence[float]) -> list[tuple[float, Split]]:
+        """A few splits, most of them right after something else has begun."""
+        random = Random(f"splits {self.seed}")  # separate, as above
+        dice = replace(self.dice, random=random)
+        moments = [
+            random.choice(times) + random.random() * SOON_S if random.random() < 0.7 else random.random() * self.span_s
+            for _ in range(random.choices((1, 2, 4), (5, 4, 1))[0])
+        ]
+        return [(at_s, Split.drawn(dice)) for at_s in moments]
 
     def watchers(self) -> int:
         """How many clients watch a read model."""

@@ -31,12 +31,11 @@ class Reactions:
     def check(self, name: str, after: Position, to: Position) -> None:
         """Every reaction to the events before the checkpoint has happened or is parked."""
         reactor = self._reactors[name]
-        part = self._storage.logs[to.partition]
         follower = reactor.follows.in_partition(to.partition)
-        waiting = part.log.checkpoints.waiting.get(follower, {}).values()
+        waiting = self._storage.reactors_in(to.partition).waiting.get(follower, {}).values()
         parked = {one.key: one.position for one in waiting}
         types = self._app.codec.names(reactor.event_types)
-        for entry in part.entries[after.offset : to.offset]:
+        for entry in self._storage.courses[to.partition].between(after.offset, to.offset):
             given_up = self._is_given_up(follower, entry)
             if (
                 entry.type in types
@@ -61,7 +60,7 @@ class Reactions:
             self.broken("G7", f"{passed}, which is not parked, and reacting to it raises {error!r}")
             return
         for command_id, command in commands:
-            receipts = self._storage.part_of(name_of(command)).inside.receipts
+            receipts = self._storage.holding(name_of(command)).receipts
             if (name_of(command), command_id) not in receipts:
                 asked = f"{command.command!r} for {name_of(command)}, which it returns now, was never carried out"
                 self.broken("G5", f"{passed}; {asked}")
@@ -69,14 +68,18 @@ class Reactions:
     def _has_happened(self, reactor: str, recorded: Recorded) -> None:
         """The effects of a stream's earlier events come first."""
         types = self._app.codec.names(self._reactors[reactor].event_types)
-        part = self._storage.part_of(str(recorded.stream))
-        follower = self._reactors[reactor].follows.in_partition(part.number)
-        for entry in part.inside.streams[str(recorded.stream)][: recorded.version - 1]:
+        partition = self._storage.courses.partition_of(recorded.stream.id)
+        follower = self._reactors[reactor].follows.in_partition(partition)
+        for entry in self._storage.courses[partition].entries:
+            if entry.stream != str(recorded.stream) or entry.version >= recorded.version:
+                continue
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
             if entry.type in types and not (begun or self._is_given_up(follower, entry)):
                 text = f"reactor {reactor} has reacted to {recorded.id}, but not yet to {entry.stream}@{entry.version}"
                 self.broken("G7", text)
 
     def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
-        given_up = self._given_up.get(reactor, ())
+        """In its partition, or in one that this came of."""
+        numbers = self._storage.courses.lineage(reactor.partition)
+        given_up = [one for number in numbers for one in self._given_up.get(reactor.in_partition(number), ())]
         return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)

@@ -9,10 +9,12 @@ from typing import Any
 
 from twofold.ambient import Ambient
 from twofold.app import App, Running
-from twofold.errors import Closed, LogReplaced, Unavailable
+from twofold.backends.partitioned import Partitioned
+from twofold.backends.ports import LogStore
+from twofold.errors import Closed, ConfigurationError, LogReplaced, Unavailable
 from twofold.testing.simulation.loop import SimulatedLoop
 from twofold.testing.simulation.storage import Storage
-from twofold.testing.simulation.stores import SimulatedRows, connected
+from twofold.testing.simulation.stores import SimulatedLog, SimulatedRows
 
 PATIENCE_S = 15.0
 RESTART_AFTER_S = 0.3
@@ -113,3 +115,22 @@ class Server:
 def _give_up(answer: asyncio.Future[Any], why: str) -> None:
     if not answer.done():
         answer.set_exception(Unanswered(why))
+
+
+async def connected(storage: Storage, ambient: Ambient) -> LogStore:
+    """The log for a new process. Raises: LogReplaced if its parts are not of one log; Unavailable."""
+    if storage.container is not None:
+        from twofold.testing.simulation.split_log import SplitLog  # needs azure-cosmos
+
+        splitting = SplitLog(storage, storage.container, ambient)
+        await splitting.open()
+        return splitting
+    if len(storage.logs) == 1:
+        return SimulatedLog(storage, ambient)
+    cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]
+    log = Partitioned(parts, cuts, ambient)
+    try:
+        await log.open()
+    except ConfigurationError as error:
+        raise LogReplaced(str(error)) from error
+    return log

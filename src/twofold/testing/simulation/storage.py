@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from random import Random
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore, Refuses
-from twofold.backends.memory.inspection import RowsInspection, Snapshot
+from twofold.backends.memory.inspection import LogInspection, RowsInspection, Snapshot
 from twofold.errors import TwofoldError
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.doorbell import Doorbell
@@ -24,6 +24,9 @@ from twofold.testing.simulation.parts import Part, name_of_part
 from twofold.testing.simulation.remote import Remote
 from twofold.testing.simulation.states import States
 
+if TYPE_CHECKING:
+    from twofold.testing.simulation.container import Container, Numbered
+
 Store = str  # "the read store", "the log" as a whole, or a part of it by name
 
 UNSYNCED_S = 0.6
@@ -32,7 +35,9 @@ UNSYNCED_S = 0.6
 class Watch(Protocol):
     """Observes the store directly, where nothing is lost or late."""
 
-    def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def appended(
+        self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]
+    ) -> None:
         """A batch was stored in the log, or in this part of it."""
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
@@ -63,6 +68,12 @@ class Watch(Protocol):
 
     def went_back(self) -> None:
         """The read store crashed and lost what was not synced."""
+
+    def numbered(self, part: Numbered) -> None:
+        """A part of a partition that has split has got its number."""
+
+    def split(self, before: Checkpoint, claim: Claim, parts: Sequence[Checkpoint]) -> None:
+        """A checkpoint was replaced by those of parts of its partition; these are new."""
 
 
 class RowsOnDisk(MemoryReadStore):
@@ -97,12 +108,18 @@ class RowsOnDisk(MemoryReadStore):
 
 
 class Storage:
-    """Log and read store, each with its network and disk. A log of several partitions consists of several logs."""
+    """Log and read store, each with its network and disk.
 
-    def __init__(self, loop: SimulatedLoop, random: Random, counts: Counter[str], partitions: int = 1) -> None:
+    A log of several partitions consists of several logs. With `splits` they are feed ranges of one container, and
+    beside it is a log of the cuts and the checkpoints.
+    """
+
+    def __init__(
+        self, loop: SimulatedLoop, random: Random, counts: Counter[str], partitions: int = 1, *, splits: bool = False
+    ) -> None:
         self._loop, self._counts, self._draw = loop, counts, random.random
         self.clock: Ambient = Ambient()
-        links = [
+        self._links = links = [
             Remote(loop, random, name_of_part(number, partitions), counts)
             for number in range(partitions + (partitions > 1))
         ]
@@ -113,8 +130,14 @@ class Storage:
         self.courses = Courses(partitions)
         self.logs = {
             number: Part(MemoryLog(self.ambient, partition=number, log_id=self.log_id), link)
-            for number, link in enumerate(links)
+            for number, link in enumerate(links[:1] if splits else links)
         }
+        self.container: Container | None = None
+        if splits:
+            from twofold.testing.simulation.container import Container  # needs azure-cosmos
+
+            self.container = Container(self.ambient, links[1:], random.random, self.log_id, self._numbered)
+            self.courses.partition_of = self.container.partition_of
         self.rows = RowsOnDisk()
         self.in_rows = RowsInspection(self.rows)
         self.watch: Watch
@@ -130,24 +153,58 @@ class Storage:
         """The wall clock of the appending process."""
         return self.clock.now()
 
-    def part_of(self, stream: str) -> Part:
-        """The log that holds a stream."""
-        return self.logs[self.courses.partition_of(stream.partition("-")[2])]
+    def part_of(self, id: str) -> Part | Numbered:
+        """The log that holds the streams with this id."""
+        return self.part(self.courses.partition_of(id))
 
-    def parts(self) -> Sequence[Part]:
-        """The logs with events: all but that of the cuts."""
-        return [self.logs[number] for number in self.courses.partitions]
+    def part(self, number: int) -> Part | Numbered:
+        """A partition by its number, also if it has split."""
+        return self.logs[number] if self.container is None or number == 0 else self.container.numbered[number]
+
+    def parts(self) -> Sequence[Part | Numbered]:
+        """The logs with events: all but that of the cuts, and those that have split."""
+        return [self.part(number) for number in self.courses.partitions]
+
+    def append(self, append: Append, by: Ambient) -> tuple[Receipt | TwofoldError, str]:
+        """Store an append in the range of its stream, by the clock of a process. Returns also the id of the range."""
+        assert self.container is not None
+        self.clock = by
+        outcome, range_ = self.container.commit(append)
+        part = self.container.part_of(range_)
+        if part is not None:  # otherwise it is seen when the range gets its number
+            self.watch.appended(part, [append], [outcome])
+        return outcome, range_.physical.id
+
+    def _numbered(self, part: Numbered, parent: int) -> None:
+        self.courses.split(part.number, parent)
+        self.watch.numbered(part)
 
     def links(self, store: Store) -> Sequence[Remote]:
         """The networks in front of a store."""
-        links = [part.link for part in self.logs.values()]
         if store == "the log":
-            return links
-        return [link for link in [*links, self.rows_link] if link.name == store]
+            return self._links
+        return [link for link in [*self._links, self.rows_link] if link.name == store]
+
+    def holding(self, stream: str) -> LogInspection:
+        """What is stored of a stream, and of others."""
+        id_ = stream.partition("-")[2]
+        if self.container is None:
+            return self.logs[self.courses.partition_of(id_)].inside
+        return self.container.streams(id_).inside
+
+    def streams(self) -> Sequence[str]:
+        """The names of all streams."""
+        if self.container is not None:
+            return self.container.names
+        return [name for number in self.courses.partitions for name in self.logs[number].inside.streams]
 
     def version(self, stream: str) -> int:
         """The current version of a stream."""
-        return len(self.part_of(stream).inside.streams.get(stream, ()))
+        return len(self.holding(stream).streams.get(stream, ()))
+
+    def reactors_in(self, partition: int) -> MemoryCheckpoints:
+        """What holds the checkpoints of reactors in a partition."""
+        return self.logs[partition if self.container is None else 0].log.checkpoints
 
     def log_checkpoints(self) -> dict[FollowerId, Checkpoint]:
         """The checkpoints of the reactors, of all partitions."""
@@ -167,7 +224,10 @@ class Storage:
         table = self.in_rows.tables[follows.whole]
         if not follows.partition:
             return table
-        return {key: row for key, row in table.items() if self.courses.partition_of(str(key[0])) == follows.partition}
+        return {key: row for key, row in table.items() if self._lies_in(key, follows.partition)}
+
+    def _lies_in(self, key: Key, partition: int) -> bool:
+        return partition in self.courses.lineage(self.courses.partition_of(str(key[0])))
 
     def refuse(self, refuses: Refuses) -> None:
         """From now on the read store refuses some rows."""

@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryCheckpoints, MemoryLog, MemoryReadStore
-from twofold.backends.partitioned import Partitioned
-from twofold.backends.ports import LogStore
-from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import BatchRefused, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
 from twofold.feed.feed import DenseFeed, FeedPage
 from twofold.messages import Append, Entry, Position, Receipt, Stream
@@ -27,12 +25,28 @@ RESENDS = 4
 RESEND_AFTER_S = 0.3
 
 
-async def _available(link: Remote, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
+async def available(link: Remote, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
     """Raises: what `work` raises, Unavailable."""
     try:
         return await link.ask(work, kind, syncs=syncs)
     except (NotSent, NoAnswer) as error:
         raise Unavailable(str(error)) from error
+
+
+async def appended(link: Callable[[], Remote], work: Callable[[], T], command_id: str, ambient: Ambient) -> T:
+    """Append, again and again while the response is lost. Raises: what `work` raises, Unavailable, OutcomeUnknown."""
+    doubt: NoAnswer | None = None
+    for attempt in range(RESENDS + 1):
+        if attempt:
+            await asyncio.sleep(ambient.random() * RESEND_AFTER_S)
+        try:
+            return await link().ask(work, "append", syncs=True)
+        except NoAnswer as error:
+            doubt = error
+        except NotSent as error:
+            if doubt is None:
+                raise Unavailable(str(error)) from error
+    raise OutcomeUnknown(command_id, str(doubt)) from doubt
 
 
 class SimulatedLog(DenseFeed):
@@ -43,14 +57,14 @@ class SimulatedLog(DenseFeed):
     def __init__(self, storage: Storage, ambient: Ambient, partition: int = 0) -> None:
         self._storage, self._ambient, self.partition = storage, ambient, partition
         self._part = part = storage.logs[partition]
-        self._link = part.link
+        self.link = part.link
         self.log_id = part.log.log_id
         self.checkpoints: Checkpoints = SimulatedCheckpoints(
-            storage, self._link, lambda: part.log.checkpoints, synced=_nothing, before_change=_nothing
+            storage, self.link, lambda: part.log.checkpoints, synced=_nothing, before_change=_nothing
         )
 
     async def _look(self, work: Callable[[MemoryLog], Any]) -> Any:
-        return await _available(self._link, lambda: work(self._same()))
+        return await available(self.link, lambda: work(self._same()))
 
     def _same(self) -> MemoryLog:
         """The log itself. Raises: LogReplaced when another log has replaced it."""
@@ -61,25 +75,14 @@ class SimulatedLog(DenseFeed):
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`. When the response is lost, the batch is sent again; its command ids make that safe."""
-        doubt: NoAnswer | None = None
-        for attempt in range(RESENDS + 1):
-            if attempt:
-                await asyncio.sleep(self._ambient.random() * RESEND_AFTER_S)
-            try:
-                return await self._link.ask(lambda: self._append(batch), "append", syncs=True)
-            except NoAnswer as error:
-                doubt = error
-            except NotSent as error:
-                if doubt is None:
-                    raise Unavailable(str(error)) from error
-        raise OutcomeUnknown(batch[0].command_id, str(doubt)) from doubt
+        return await appended(lambda: self.link, lambda: self._append(batch), batch[0].command_id, self._ambient)
 
     def _append(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         self._storage.clock = self._ambient
         outcomes = at_once(self._same().commit(batch))
         self._storage.watch.appended(self._part, batch, outcomes)
-        if not self._link.deaf:
-            self._link.later(self._part.bell.ring)
+        if not self.link.deaf:
+            self.link.later(self._part.bell.ring)
         return outcomes
 
     async def load(
@@ -122,19 +125,6 @@ class SimulatedLog(DenseFeed):
         """Nothing to release."""
 
 
-async def connected(storage: Storage, ambient: Ambient) -> LogStore:
-    """The log for a new process. Raises: LogReplaced if its parts are not of one log; Unavailable."""
-    if len(storage.logs) == 1:
-        return SimulatedLog(storage, ambient)
-    cuts, *parts = [SimulatedLog(storage, ambient, number) for number in storage.logs]
-    log = Partitioned(parts, cuts, ambient)
-    try:
-        await log.open()
-    except ConfigurationError as error:
-        raise LogReplaced(str(error)) from error
-    return log
-
-
 class SimulatedCheckpoints:
     """Checkpoints as one process reaches them."""
 
@@ -156,7 +146,7 @@ class SimulatedCheckpoints:
             self._synced(durable)
             return answer
 
-        return await _available(self._link, changed, kind)
+        return await available(self._link, changed, kind)
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
@@ -164,15 +154,15 @@ class SimulatedCheckpoints:
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
-        return await _available(self._link, lambda: at_once(self._memory().read(follower)))
+        return await available(self._link, lambda: at_once(self._memory().read(follower)))
 
     async def all_partitions(self, follower: FollowerId) -> Sequence[Checkpoint]:
         """See `Checkpoints.all_partitions`."""
-        return await _available(self._link, lambda: at_once(self._memory().all_partitions(follower)))
+        return await available(self._link, lambda: at_once(self._memory().all_partitions(follower)))
 
     async def ownership(self, follower: FollowerId) -> Ownership | None:
         """See `Checkpoints.ownership`."""
-        return await _available(self._link, lambda: at_once(self._memory().ownership(follower)))
+        return await available(self._link, lambda: at_once(self._memory().ownership(follower)))
 
     async def assign(self, follower: FollowerId, seen: Ownership | None, now: Ownership) -> bool:
         """See `Checkpoints.assign`."""
@@ -223,7 +213,15 @@ class SimulatedCheckpoints:
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `Checkpoints.split`."""
-        await self._change(lambda: at_once(self._memory().split(claim, at, parts)))
+
+        def split() -> None:
+            memory = self._memory()
+            before, there = memory.held(claim), set(memory.rows)
+            at_once(memory.split(claim, at, parts))
+            names = [claim.follower.in_partition(number) for number in parts]
+            self._storage.watch.split(before, claim, [memory.rows[name] for name in names if name not in there])
+
+        await self._change(split)
 
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
@@ -242,11 +240,11 @@ class SimulatedCheckpoints:
 
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """See `Checkpoints.parked`."""
-        return await _available(self._link, lambda: at_once(self._memory().parked(follower)))
+        return await available(self._link, lambda: at_once(self._memory().parked(follower)))
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """See `Checkpoints.traceback`."""
-        return await _available(self._link, lambda: at_once(self._memory().traceback(follower, one)))
+        return await available(self._link, lambda: at_once(self._memory().traceback(follower, one)))
 
 
 class SimulatedRows:
@@ -269,10 +267,10 @@ class SimulatedRows:
             self._storage.synced(durable=True)
             return answer
 
-        return await _available(self._link, changed)
+        return await available(self._link, changed)
 
     async def _look(self, work: Callable[[MemoryReadStore], T]) -> T:
-        return await _available(self._link, lambda: work(self._storage.rows))
+        return await available(self._link, lambda: work(self._storage.rows))
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
@@ -352,7 +350,7 @@ class SimulatedRows:
             if not self._link.deaf:
                 self._link.later(storage.rows_bell.ring)
 
-        await _available(self._link, commit, "page")
+        await available(self._link, commit, "page")
 
     async def refusal(self, table: Table, rows: Sequence[Values]) -> str | None:
         """See `ReadStore.refusal`."""

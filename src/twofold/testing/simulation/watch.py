@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from twofold.app import App
 from twofold.errors import TwofoldError
@@ -22,6 +22,9 @@ from twofold.testing.simulation.rolled import rollups_over, wrong_rollups
 from twofold.testing.simulation.scenario import Cure
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.violations import Violation, difference
+
+if TYPE_CHECKING:
+    from twofold.testing.simulation.container import Numbered
 
 
 class Watcher:
@@ -43,7 +46,7 @@ class Watcher:
             for one in app.folded
             for number in self._may_follow(app.folding(one))
         }
-        self.appended_at: dict[Position, float] = {}
+        self.appended_at: dict[tuple[str, int], float] = {}
         self.first_cut_at = math.inf
         self._tell = tell
         self.refuses = storage.rows.refuses
@@ -67,26 +70,43 @@ class Watcher:
         own = [number for name, number in self.folds if name == projection]
         return own if len(own) == 1 else self.courses.partitions
 
-    def appended(self, part: Part, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]) -> None:
+    def appended(
+        self, part: Part | Numbered, batch: Sequence[Append], outcomes: Sequence[Receipt | TwofoldError]
+    ) -> None:
         """Check the places of the new entries, and fold them into the expected read models."""
         if self._replaced == (part.number, "another log"):
             self.broken("G11", f"{name_of_part(part.number, len(self.courses.partitions))} is another log, but grew")
             return
-        if part.number not in self.courses.partitions:
+        if isinstance(part, Part) and part.number not in self.courses.partitions:
             self._cuts_appended(part)
             return
-        known = len(self.courses[part.number].entries)
-        new = part.entries[known:]
-        for offset, entry in enumerate(new, start=known + 1):
-            self.appended_at[entry.position] = self._clock()
-            if entry.position.offset != offset:
-                self.broken("G4", f"the entry after {part.number}:{offset - 1} is at {entry.position}")
-        self._take(part.number, new)
+        self._take_new(part)
         stored = [o.position for o in outcomes if isinstance(o, Receipt) and o.events and not o.repeated]
         if stored != sorted(stored):
             self.broken("G2", f"the appends of a batch were not taken in order: {', '.join(map(str, stored))}")
         self._counts["batches"] += 1
         self._counts["batches of several"] += len(batch) > 1
+
+    def _take_new(self, part: Part | Numbered) -> None:
+        """Positions grow; those of one log have no gaps."""
+        known = self.courses[part.number].entries
+        new, last = part.entries[len(known) :], known[-1].position if known else Position(part.number, 0)
+        for entry in new:
+            self.appended_at.setdefault((entry.stream, entry.version), self._clock())
+            dense = isinstance(part, Part)
+            if entry.position <= last or (dense and entry.position.offset != last.offset + 1):
+                self.broken("G4", f"the entry after {last} is at {entry.position}")
+            last = entry.position
+        self._take(part.number, new)
+
+    def numbered(self, part: Numbered) -> None:
+        """The read models of a part begin with what its parent held of it."""
+        self._counts["partitions split into"] += 1
+        self._tell(f"{part.number} is a part of partition {self.courses.parents[part.number]}, up to {part.head}")
+        for projection in self._app.folded:
+            if part.number in self._may_follow(self._app.folding(projection)):
+                self.folds[projection.name, part.number] = Fold(projection, self._app, self.refuses)
+        self._take_new(part)
 
     def _take(self, partition: int, new: Sequence[Entry]) -> None:
         for (_, number), fold in self.folds.items():
@@ -99,7 +119,7 @@ class Watcher:
         vectors = [entry for entry in cuts.entries if entry.type == "Cut"]
         for entry in vectors[self.courses.cuts :]:
             before = self.courses.vector
-            new = self.courses.take_cut(entry.data)
+            new = self.courses.take_cut(entry.data, self._heads())
             if new is None:
                 self.broken("G4", f"a cut after {before} takes {entry.data!r}, which does not exist")
                 return
@@ -107,6 +127,9 @@ class Watcher:
             self.first_cut_at = min(self.first_cut_at, self._clock())
             self._tell(f"cut {self.courses.cuts} of the merged feed: {list(self.courses.vector)}")
             self._take(0, new)
+
+    def _heads(self) -> Mapping[int, Position]:
+        return {number: self._storage.part(number).head for number in range(1, max(self.courses.partitions) + 1)}
 
     def log_crashed(self) -> None:
         """Everything that was in the log still is (G1)."""
@@ -119,7 +142,8 @@ class Watcher:
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str) -> None:
         """See `Leases.claimed`."""
-        self.leases.claimed(before, claim, owner)
+        has_split = claim.follower.partition not in (0, *self.courses.partitions)
+        self.leases.claimed(before, claim, owner, at_once=has_split)
         self._tell(f"{claim.follower} is taken{' over' * (before.owner is not None)}, epoch {claim.epoch}")
 
     def beaten(self, claim: Claim) -> None:
@@ -129,6 +153,24 @@ class Watcher:
     def released(self, before: Checkpoint, claim: Claim) -> None:
         """Only the holder releases it."""
         self.leases.held(claim, "released what another worker holds")
+
+    def split(self, before: Checkpoint, claim: Claim, parts: Sequence[Checkpoint]) -> None:
+        """The parts begin where the partition was left, with what it had parked, and nobody else may write in it."""
+        self._counts["checkpoints split"] += 1
+        numbers = ", ".join(str(one.follower.partition) for one in parts)
+        self._tell(f"{claim.follower} has split at {before.position}, into {numbers or 'what is there'}")
+        self.leases.held(claim, "has split")
+        self.leases.gone(claim.follower)
+        for one in parts:
+            self.leases.stolen(one.follower, one.epoch)
+            if one.epoch <= claim.epoch or one.owner is not None:
+                self.broken("G5", f"{one.follower} began as {one}, but {claim.follower} was in epoch {claim.epoch}")
+            if not self.courses.same(one.position, before.position):
+                self.broken(
+                    "G5", f"{one.follower} began at {one.position}, but {claim.follower} was at {before.position}"
+                )
+            if _version(claim.follower).name not in self.reactions.names:
+                self.check_table(one.follower, one.position)
 
     def log_replaced(self, part: Part, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where this part of the log was. Without read models nothing shows it."""
@@ -177,8 +219,8 @@ class Watcher:
             self.reactions.check(claim.follower.name, after, to)
 
     def _head(self, partition: int) -> Position:
-        if partition in self.courses.partitions:
-            return self._storage.logs[partition].head
+        if partition or partition in self.courses.partitions:
+            return self._storage.part(partition).head
         return Position(0, self.courses.cuts << BITS | END) if self.courses.cuts else BEGINNING
 
     def _give_up(self, follower: FollowerId, unparked: Sequence[Parked], to: Position) -> None:
@@ -207,7 +249,8 @@ class Watcher:
         if fold is None:
             self.broken("G5", f"{follows}: its rows contain events of other partitions, which others fold")
             return
-        given_up = self._storage.rows.given_up.get(follows, ())
+        lineage = [follows.in_partition(number) for number in self.courses.lineage(follows.partition)]
+        given_up = [one for name in lineage for one in self._storage.rows.given_up.get(name, ())]
         course = self.courses[follows.partition]
         index = course.index(at)
         if given_up:
@@ -236,14 +279,24 @@ class Watcher:
         """The replacement had reached the same position, and has a new epoch (G5, G8)."""
         self._counts["tables replaced"] += 1
         for one in before:
-            follows, now = one.follower, self._storage.row_checkpoints.rows[one.follower]
-            self.leases.stolen(follows, now.epoch)
-            if now.epoch <= one.epoch:
-                self.broken("G5", f"{follows} was replaced, but is in epoch {now.epoch} after epoch {one.epoch}")
-            if now.position < one.position and one.position <= self._head(follows.partition):
-                self.broken("G8", f"{follows} was at {one.position}, but was replaced at {now.position}")
-            self.check_table(follows, now.position)
-            self.check_rollups(follows.whole)
+            self.leases.gone(one.follower)
+        for now in self._storage.row_checkpoints.parts(before[0].follower) if before else ():
+            self.leases.stolen(now.follower, now.epoch)
+            lineage = list(self.courses.lineage(now.follower.partition))
+            for one in [one for one in before if one.follower.partition in lineage]:
+                follows = one.follower
+                if now.epoch <= one.epoch:
+                    self.broken("G5", f"{follows} was replaced, but is in epoch {now.epoch} after epoch {one.epoch}")
+                if now.position.offset < one.position.offset and one.position <= self._head(follows.partition):
+                    self.broken("G8", f"{follows} was at {one.position}, but was replaced at {now.position}")
+            for one in [one for one in before if now.follower.partition in self._before(one.follower.partition)]:
+                self.broken("G8", f"{one.follower} was replaced in {now.follower.partition}, of which it is a part")
+            self.check_table(now.follower, now.position)
+            self.check_rollups(now.follower.whole)
+
+    def _before(self, partition: int) -> Sequence[int]:
+        """The partitions that one came of."""
+        return [number for number in self.courses.lineage(partition) if number != partition]
 
     def published(self, table: Table, live_before: int) -> None:
         """Only forward, and not before it is as far (G8)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -28,12 +28,15 @@ from twofold.write.decider import Done
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK_AGAIN_S = 0.1
+MOST_RANGES = 8
+MOST_STEPS = 200_000
+MOST_STEPS_POLLING = 4_000_000  # every follower polls its partition, while effects are retried for a long time
 
 
 class World:
     """Created for one history. `schedule` is the seed of everything drawn during the run.
 
-    `partitions` is the number of partitions of the log.
+    `partitions` is the number of partitions of the log, at first if it `splits`.
 
     With `refuses` the read store refuses the rows that the scenario names. With `cures` corrected code is deployed at
     some moment. With `is_told` every step is added to `lines`.
@@ -45,17 +48,19 @@ class World:
         schedule: str,
         *,
         partitions: int = 1,
+        splits: bool = False,
         refuses: bool = False,
         cures: bool = False,
         is_told: bool = False,
     ) -> None:
         self.scenario, self.app = scenario, scenario.observed.app
         self.random, self.partitions = Random(schedule), partitions
-        self.loop = SimulatedLoop(self.random)  # type: ignore[abstract]  # no sockets, files or signals here
+        steps = MOST_STEPS_POLLING if splits else MOST_STEPS
+        self.loop = SimulatedLoop(self.random, steps)  # type: ignore[abstract]  # no sockets, files or signals here
         self.counts: Counter[str] = Counter()
         self.lines: list[str] | None = [] if is_told else None
         self.ambient = Ambient(self._now, self._new_id, self.random.random)
-        self.storage = Storage(self.loop, self.random, self.counts, partitions)
+        self.storage = Storage(self.loop, self.random, self.counts, partitions, splits=splits)
         if refuses and scenario.refuses is not None:
             self.storage.refuse(scenario.refuses)
         self.watcher = Watcher(self.app, self.storage, self.loop.time, self.counts, self.tell)
@@ -80,12 +85,15 @@ class World:
             self._give(append)
 
     def _give(self, append: Append) -> None:
-        part = self.storage.part_of(str(append.stream))
-        outcomes: Sequence[Receipt | TwofoldError] = at_once(part.log.commit([append]))
-        self.watcher.appended(part, [append], outcomes)
-        for outcome in outcomes:
-            if isinstance(outcome, TwofoldError):
-                raise outcome
+        if self.storage.container is not None:
+            outcome, _ = self.storage.append(append, self.ambient)
+        else:
+            part = self.storage.logs[self.storage.courses.partition_of(append.stream.id)]
+            [outcome] = at_once(part.log.commit([append]))
+            self.watcher.appended(part, [append], [outcome])
+        if isinstance(outcome, TwofoldError):
+            raise outcome
+        if self.storage.container is None:
             self.known.heard(outcome)
 
     def close(self) -> None:
@@ -133,6 +141,14 @@ class World:
         self.tell(f"process {old.place + 1} restarts")
         self.counts["restarts"] += 1
         self.servers[old.place] = self.start(old.place, old.next_app)
+
+    def split(self, pick: float) -> None:
+        """Split a partition, if there are not too many."""
+        container = self.storage.container
+        if container is not None and len(container.ranges) < MOST_RANGES:
+            former = container.split(pick)
+            self.counts["partitions split"] += 1
+            self.tell(f"feed range {former.physical.id} splits at LSN {former.lsn}")
 
     def versions(self, projection: str) -> set[int]:
         """The versions that some process runs, is about to run, or builds."""

@@ -7,7 +7,9 @@ from typing import Any
 
 import graphql as g
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 
+from twofold.web.field_errors import field_errors
 from twofold.web.problems import Problem, logged_problem
 
 INTERNAL = "An unexpected error occurred; it was logged"
@@ -24,8 +26,15 @@ def error_of(error: Exception, request: Request) -> dict[str, Any]:
     if problem.type == "invalid-input":
         fields: Any = members.pop("errors", None)
         found = {"code": "VALIDATION"} | ({} if fields is None else {"fields": [_field(each) for each in fields]})
-        return {"message": problem.detail, "extensions": {**found, **members}}
+        return {"message": _sentences(error) or problem.detail, "extensions": {**found, **members}}
     return {"message": problem.detail, "extensions": {"code": code_of(problem), **members}}
+
+
+def _sentences(error: Exception) -> str:
+    """What validators say, as they say it: `fields` has the names. Empty if anything else is wrong, too."""
+    errors = error.errors() if isinstance(error, RequestValidationError) else []
+    found = [each["message"] for each in field_errors(errors, None)]
+    return "; ".join(found) if all(each["type"] == "value_error" for each in errors) else ""
 
 
 def code_of(problem: Problem) -> str:

@@ -10,7 +10,7 @@ from twofold.read.projection import Projection
 from twofold.testing.simulation.invariants.evidence import Evidence
 from twofold.testing.simulation.oracle import Fold
 from twofold.testing.simulation.rolled import is_level
-from twofold.testing.simulation.violations import difference
+from twofold.testing.simulation.violations import ENGINE, difference
 
 
 class Models:
@@ -37,6 +37,7 @@ class Models:
                     self.watcher.check_table(follows, checkpoint.position)
                     self.watcher.check_rollups(follows.whole)
         self._rollups()
+        self._nothing_is_left_behind()
         reactors = {reactor.name: reactor for reactor in self.app.reactors}
         for follows, checkpoint in storage.log_checkpoints().items():
             if reactors[follows.name].start == "beginning" and self.plan.log_becomes is None:
@@ -46,6 +47,12 @@ class Models:
             for one in waiting.values():
                 if not self.plan.scenario.may_park:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
+
+    def _nothing_is_left_behind(self) -> None:
+        """What still named a partition that has split would hold up who waits for it."""
+        for follows in self.history.followed_at_rest:
+            if follows.partition not in (0, *self.courses.partitions):
+                self.broken(ENGINE, f"at rest there is still a checkpoint of {follows}, which has split")
 
     def _rollups(self) -> None:
         """Each stands where its source does, once that has folded anything."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from twofold.messages import Position, Token
+from twofold.messages import Entry, Position, Token
 from twofold.read.projection import Projection
 from twofold.read.query import Page
 from twofold.testing.simulation.attempts import Attempt
@@ -30,24 +30,33 @@ class Moments:
     @property
     def token_is_beyond(self) -> bool:
         """Whether it lies beyond the end of the log."""
-        at = self._token
-        return at is not None and at.offset > len(self._courses[at.partition].entries)
+        return self._token is not None and not self._token.is_beginning and self._event(self._token) is None
+
+    def _event(self, token: Position) -> Entry | None:
+        """The event at a position, which may now lie in a part of its partition."""
+        for number in self._courses.partitions:
+            if token.partition in self._courses.lineage(number):
+                course = self._courses[number]
+                index = course.index(token)
+                if index and course.entries[index - 1].position.offset == token.offset:
+                    return course.entries[index - 1]
+        return None
 
     def _since(self, number: int) -> tuple[range, int]:
         """The moments in a feed since the token, and the token's offset there."""
-        end = self._attempt.lengths_after[number]
+        end = self._courses.length_then(number, self._attempt.lengths_after)
         if self._token is None or self._token.is_beginning:
             return range(end + 1), 0
-        if number == self._token.partition:
-            since = self._token.offset
-            return range(since, max(since, end) + 1), since
+        if self._token.partition in self._courses.lineage(number):
+            since = self._courses[number].index(self._token)
+            return range(since, max(since, end) + 1), self._token.offset
         if number in self._courses.partitions:
             return range(end + 1), 0
         return self._since_merged(self._token, end)
 
     def _since_merged(self, token: Position, end: int) -> tuple[range, int]:
-        event = self._courses[token.partition].entries[token.offset - 1]
-        merged = self._courses.merged(event)
+        event = self._event(token)
+        merged = None if event is None else self._courses.merged(event)
         if merged is None:
             return range(0), 0
         index = self._courses[0].index(merged.position)
@@ -92,7 +101,9 @@ class Moments:
                 moments, _ = self._since(number)
                 parked.append({len(fold.parked[at]) for at in moments if fold.tables[at] == found})
                 if not parked[-1]:
-                    closest = difference(fold.tables[self._attempt.lengths_after[number]], found)
+                    closest = difference(
+                        fold.tables[self._courses.length_then(number, self._attempt.lengths_after)], found
+                    )
             if any(sum(numbers) == page.parked for numbers in product(*parked)):
                 return None
         return closest or f"{page.parked} parked"

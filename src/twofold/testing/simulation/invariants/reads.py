@@ -10,6 +10,7 @@ from twofold.testing.simulation.attempts import Attempt
 from twofold.testing.simulation.clients import Verify
 from twofold.testing.simulation.invariants.evidence import Evidence, token_of
 from twofold.testing.simulation.invariants.moments import Moments
+from twofold.testing.simulation.knowledge import BEYOND
 from twofold.testing.simulation.server import Unanswered
 
 
@@ -25,7 +26,7 @@ class Reads:
     def a_read(self, attempt: Attempt) -> None:
         """The rows are those of some position at or after the token, or the error says why not (G6)."""
         outcome, token = attempt.outcome, token_of(attempt)
-        if token is not None and (token.log_id != self.history.log_id or token.position.offset > 500_000):
+        if token is not None and (token.log_id != self.history.log_id or token.position.offset >= BEYOND):
             if not isinstance(outcome, InvalidToken | Unavailable | Unanswered):
                 self.broken("G6", f"{attempt.label}: {attempt.asked} returned {outcome!r}")
             return

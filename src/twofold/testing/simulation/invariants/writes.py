@@ -19,7 +19,7 @@ class Writes:
 
     def __init__(self, evidence: Evidence) -> None:
         self.app, self.attempts, self.broken = evidence.app, evidence.attempts, evidence.broken
-        self.streams, self.metas = evidence.streams, evidence.metas
+        self.streams, self.metas, self.same = evidence.streams, evidence.metas, evidence.courses.same
 
     def a_write(self, attempt: Attempt) -> None:
         """Acknowledged events are stored as acknowledged; refused ones are not (G1, G2, G10)."""
@@ -46,7 +46,7 @@ class Writes:
         entries = self.streams.entries.get(attempt.stream, [])
         first = receipt.version - receipt.events
         own = entries[first : receipt.version]
-        if receipt.version > len(entries) or (own and own[-1].position != receipt.position):
+        if receipt.version > len(entries) or (own and not self.same(own[-1].position, receipt.position)):
             self.broken("G1", f"{attempt.label} got {receipt!r}, but {attempt.stream} has {len(entries)} events")
             return
         if [e.position for e in stored] != [e.position for e in own] and not receipt.repeated:
@@ -113,7 +113,7 @@ class Writes:
             if done and not attempt.outcome.repeated:
                 stored.setdefault(attempt.asked.number, []).append(attempt.outcome)
         for number, receipts in stored.items():
-            if receipts != sorted(receipts, key=lambda receipt: receipt.position):
+            if receipts != sorted(receipts, key=lambda receipt: receipt.position.offset):
                 self.broken("G2", f"client {number} sent two appends, but the second was stored first: {receipts!r}")
 
     def a_load(self, attempt: Attempt) -> None:
@@ -131,5 +131,5 @@ def _receipt(attempt: Attempt) -> Receipt:
 
 def _answer(attempt: Attempt) -> Any:
     receipt = _receipt(attempt)
-    place = (receipt.version, receipt.events, receipt.position, receipt.log_id)
+    place = (receipt.version, receipt.events, receipt.position.offset, receipt.log_id)
     return (*place, attempt.outcome.state, attempt.outcome.events) if isinstance(attempt.outcome, Done) else place

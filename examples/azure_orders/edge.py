@@ -1,0 +1,90 @@
+"""HTTP of Azure Functions: what a request says beside its body, and how an answer looks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import azure.functions as func
+import msgspec
+from azure_functions_db import DbError
+from azure_functions_validation import AdapterValidationError, MalformedRequestError, PydanticAdapter
+from pydantic import TypeAdapter, ValidationError
+
+from orders.answers import Answer, Asked, fault, refused, unavailable
+from orders.opened import Opened
+from twofold import TwofoldError
+from twofold.app import Running
+
+CORRELATION = "X-Correlation-Id"
+LONGEST_ID = 200
+NO_VERSION = 2**50  # that no order has
+
+_TAG = re.compile(r'\s*(?:W/)?"[\x21\x23-\x7e]*"\s*')
+_VERSION = re.compile(r'\s*"(\d{1,15})"\s*')
+_JSON = msgspec.json.Encoder(decimal_format="number")
+
+Work = Callable[[Running, Asked], Awaitable[Answer]]
+
+
+class Exact(PydanticAdapter):
+    """Validates bodies with their numbers as they are written, so that money stays exact."""
+
+    def parse_body(self, req: func.HttpRequest, model: Any) -> Any:
+        """See `ValidationAdapter`."""
+        if not req.get_body().strip():
+            return super().parse_body(req, model)  # which raises that it is missing
+        try:
+            value = json.loads(req.get_body(), parse_float=Decimal, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:
+            raise MalformedRequestError("Invalid JSON") from error
+        try:
+            return TypeAdapter(model).validate_python(value)
+        except ValidationError as error:
+            faults = [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+            raise AdapterValidationError(str(error), faults) from error
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+async def answered(opened: Opened, req: func.HttpRequest, context: func.Context, work: Work) -> func.HttpResponse:
+    """Do what a request asks for, and answer it."""
+    asked = Asked(_correlation_id(req, context))
+    try:
+        return _response(await _answer(opened, req, asked, work), asked)
+    except TwofoldError as error:
+        return _response(refused(error, asked), asked)
+    except DbError as error:
+        return _response(unavailable(error.__cause__ or error, asked), asked)
+
+
+async def _answer(opened: Opened, req: func.HttpRequest, asked: Asked, work: Work) -> Answer:
+    expected = req.headers.get("If-Match", "*")
+    if not _TAG.fullmatch(expected) and expected.strip() != "*":
+        return fault(400, 'If-Match must be one ETag of the order, like "3", or *', "invalid-if-match")
+    if expected.strip() != "*":
+        version = _VERSION.fullmatch(expected)
+        asked = Asked(asked.correlation_id, int(version[1]) if version else NO_VERSION)
+    return await work(await opened.running(), asked)
+
+
+def _correlation_id(req: func.HttpRequest, context: func.Context) -> str:
+    """The caller's, if it gives one that can be kept, or that of the invocation."""
+    given: str = req.headers.get(CORRELATION, "")
+    own: str = context.invocation_id
+    return given if 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable() else own
+
+
+def _response(answer: Answer, asked: Asked) -> func.HttpResponse:
+    headers = {**answer.headers, CORRELATION: asked.correlation_id}
+    if answer.version is not None:
+        headers["ETag"] = f'"{answer.version}"'
+    text = isinstance(answer.body, str)
+    body = answer.body if text else _JSON.encode(answer.body)
+    kind = "text/plain" if text else "application/json"
+    return func.HttpResponse(body, status_code=answer.status, headers=headers, mimetype=kind)

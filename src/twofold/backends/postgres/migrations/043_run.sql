@@ -1,0 +1,4 @@
+-- Looking for used command ids takes the same time however many there are.
+
+-- note.sql
+-- run.sql

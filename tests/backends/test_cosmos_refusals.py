@@ -1,0 +1,88 @@
+"""Azure Cosmos DB refuses: what the user is told, and that nothing is written elsewhere instead."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from devservers.cosmos.process import running
+from tests.backends.cosmos_server import InCosmos, Server, served
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect
+from twofold.backends.cosmos.refusals import translated
+from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.messages import Stream
+from twofold.testing.conformance.material import append, commit, event
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with served(1) as one:
+        yield one
+
+
+@pytest.fixture
+def place(server: Server, tmp_path: Path) -> InCosmos:
+    return InCosmos(server, uuid4().hex, tmp_path)
+
+
+async def test_g11_a_container_that_is_created_again(place: InCosmos) -> None:
+    """Microsoft's client would go on with the new one, where no follower reads what is appended."""
+    log = await place.open_log()
+    await commit(log, append("note-1", event("a")))
+    async with CosmosClient.from_connection_string(place.server.connection_string) as client:
+        database = client.get_database_client("tests")
+        for name in (place.container, f"{place.container}-twofold"):
+            was = await database.get_container_client(name).read()
+            await database.delete_container(name)
+            again = await database.create_container(
+                name,
+                was["partitionKey"],
+                indexing_policy=was["indexingPolicy"],
+                unique_key_policy=was["uniqueKeyPolicy"],
+            )
+            assert (await again.read())["_rid"] != was["_rid"]
+        for stream in ("note-1", "note-2"):
+            [outcome] = await commit(log, append(stream, event("b")))
+            assert isinstance(outcome, LogReplaced)
+            assert "deleted and created again while this program ran: restart it" in str(outcome)
+            with pytest.raises(LogReplaced):
+                await log.load(Stream.parse(stream))
+        new = database.get_container_client(place.container)
+        assert [one async for one in new.query_items("SELECT * FROM c", partition_key="2")] == []
+    await log.close()
+
+
+async def refusal(store: str) -> str:
+    with pytest.raises((ConfigurationError, Unavailable)) as refused:
+        await connect(store, Ambient())
+    return str(refused.value)
+
+
+async def test_what_keeps_a_program_from_its_account(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = "Database=tests;Container=a"
+    wrong = await refusal(f"AccountEndpoint={server.endpoint};AccountKey=a2V5;{names}")
+    assert "tests/a: the account refuses the key: correct COSMOS_KEY, or AccountKey in the connection string" in wrong
+    assert wrong.count("signature") == 1
+    unknown = await refusal(f"AccountEndpoint=https://nowhere.invalid/;AccountKey=a2V5;{names}")
+    assert unknown.endswith("this host name cannot be resolved; correct it in the URL")
+    monkeypatch.setenv("COSMOS_KEY", "a2V5")
+    host = server.endpoint.removeprefix("http://").rstrip("/")
+    assert (await refusal(f"cosmos://{host}/tests/a")).endswith("such as that of ./dev cosmos, add ?tls=off")
+    with running(tls=True) as secured:
+        monkeypatch.setenv("COSMOS_KEY", secured.key)
+        log = await connect(secured.url, Ambient())
+        await log.close()
+
+
+def test_a_key_that_may_not_create() -> None:
+    """The development server has no such keys."""
+    error = CosmosHttpResponseError(403, "Request blocked by your firewall")
+    assert str(translated(error, "https://a/ shop/orders")) == (
+        "https://a/ shop/orders: the account does not allow this (Status code: 403 Request blocked by your firewall): "
+        "use a key that may read and write, and create the database and its containers if they are missing; or let "
+        "the account's firewall admit this machine"
+    )

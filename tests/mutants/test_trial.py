@@ -1,0 +1,125 @@
+"""A defect is planted in a fork of a process that has collected the tests: noticed, survived, or refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from mutants.copy import Copy
+from mutants.defect import Defect, DoesNotApply
+from mutants.lists import Result
+from mutants.shares import BEGIN, END, table, written
+from mutants.trial import Nursery, Outcome
+
+THING = """
+MOST = 3
+
+def kept(function):
+    return lambda *arguments: function(*arguments)
+
+@kept
+def is_small(number):
+    return number <= MOST
+
+def nothing():
+    return 1
+"""
+TESTS = """
+from thing import is_small, nothing
+
+def test_small():
+    assert is_small(2)
+
+def test_exactly():
+    assert is_small(3)
+"""
+
+
+class Tiny(Copy):
+    """A tree of two files instead of a copy of ours."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "tests").mkdir(parents=True)
+        (root / "examples").mkdir()
+        (root / "thing.py").write_text(dedent(THING))
+        (root / "tests/test_thing.py").write_text(dedent(TESTS))
+        (root / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
+
+    def environment(self) -> Mapping[str, str]:
+        return {**os.environ, "PYTHONPATH": str(self.root), "PYTEST_ADDOPTS": "-p no:asyncio"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    return Tiny(tmp_path_factory.mktemp("tiny") / "tree")
+
+
+@pytest.fixture(scope="module")
+def nursery(tiny: Tiny) -> Iterator[Nursery]:
+    nursery = Nursery(tiny, "no server")
+    yield nursery
+    nursery.close()
+
+
+def outcome(tiny: Tiny, nursery: Nursery, old: str, new: str) -> Outcome:
+    with tiny.planted(Defect("thing.py", "by hand", old, new)) as changes:
+        return nursery.run(changes, nursery.tests, {})
+
+
+def test_a_defect_is_noticed_by_the_test_that_fails_also_in_a_function_that_another_one_holds(
+    tiny: Tiny, nursery: Nursery
+) -> None:
+    assert outcome(tiny, nursery, "number <= MOST", "number < MOST") == Outcome(
+        "tests/test_thing.py::test_exactly", tests=1
+    )
+    assert (tiny.root / "thing.py").read_text() == dedent(THING), "it is mended again"
+
+
+def test_a_defect_that_no_test_notices_survives(tiny: Tiny, nursery: Nursery) -> None:
+    assert outcome(tiny, nursery, "return 1", "return 2") == Outcome(None, tests=2)
+
+
+def test_a_process_that_ends_is_a_defect_noticed(tiny: Tiny, nursery: Nursery) -> None:
+    found = outcome(tiny, nursery, "return number <= MOST", "import os; os._exit(1)")
+    assert found.by is not None
+    assert "the process ended" in found.by
+
+
+def test_a_defect_outside_of_functions_is_refused_and_needs_a_new_process(tiny: Tiny, nursery: Nursery) -> None:
+    with tiny.planted(Defect("thing.py", "by hand", "MOST = 3", "MOST = 2")) as changes:
+        assert nursery.run(changes, nursery.tests, {}).refused
+        fresh = Nursery(tiny, "no server", ["tests/test_thing.py"])
+        assert fresh.run({}, fresh.tests, {}).by == "tests/test_thing.py::test_exactly"
+        fresh.close()
+    assert nursery.run({}, nursery.tests, {}).by is None
+
+
+def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
+    with pytest.raises(DoesNotApply), tiny.planted(Defect("thing.py", "by hand", "no such text", "")):
+        pass
+    with pytest.raises(DoesNotApply), tiny.planted(Defect("no_such_file.py", "by hand", "a", "b")):
+        pass
+
+
+def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
+    def result(file: str, by: str | None, promise: str = "", *, absent: bool = False) -> Result:
+        defect = Defect(file, "by hand", "a", f"b{promise}", promise=promise)
+        return Result(defect, "", "", "2026-01-02", by, absent=absent)
+
+    results = [
+        result("src/twofold/read/unpark.py", "test"),
+        result("src/twofold/read/parked.py", None),
+        result("src/twofold/read/parked.py", None, "G5"),
+        result("src/twofold/read/unpark.py", None, absent=True),
+    ]
+    made = table(results, {results[2].defect.name: "it changes nothing"})
+    assert "On 2026-01-02, 2 of the" in made
+    assert "| G7 | 1 of 2, 50 % | – | 0 | 1 |" in made
+    assert "| G5 | – | 0 of 1, 0 % | 1 | 0 |" in made
+    assert "| all | 1 of 2, 50 % | 0 of 1, 0 % | 1 | 1 |" in made
+    assert written(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
