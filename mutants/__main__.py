@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -13,9 +14,10 @@ from rich.table import Table
 
 from devservers.postgres import server
 from mutants import drawing, lists, run
-from mutants.copy import KEPT, ROOT, Copy
+from mutants.copy import KEPT, ROOT, SOURCE, Copy, hash_of
 from mutants.defect import Defect
 from mutants.lists import Result
+from mutants.trial import trace
 
 out = Console(highlight=False, soft_wrap=True)
 
@@ -27,6 +29,7 @@ def main(
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
     effort: Annotated[float, typer.Option(min=1.0, help="Seconds of tests for a defect that none notices.")] = 60.0,
+    first: Annotated[list[str] | None, typer.Option(help="Part of the names of tests to run first.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
     draw: Annotated[
@@ -44,7 +47,7 @@ def main(
     chosen = _chosen(only, seed, number, kind)
     if again:
         run.JOURNAL.unlink(missing_ok=True)
-    results = _run(chosen, time.monotonic() + budget * 60, run.Effort(effort))
+    results = _run(chosen, time.monotonic() + budget * 60, run.Effort(effort, first=tuple(first or ())))
     harmless = lists.harmless()
     survivors = [one for one in results if one.by is None and not one.absent]
     _print(results, survivors, len(chosen), harmless)
@@ -65,10 +68,14 @@ def _chosen(only: str, seed: int | None, number: Sequence[int] | None, kind: str
 
 def _run(chosen: Sequence[Defect], until: float, effort: run.Effort) -> Sequence[Result]:
     KEPT.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # its processes must end with it
     results: list[Result] = []
     with server(fsync=False) as postgres:
+        copy, notes = Copy(KEPT / "tree"), KEPT / "notes" / hash_of(SOURCE)
+        out.print("noting which test runs which lines: once for this source, some minutes")
+        trace(copy, postgres.url, notes)
         out.print("collecting the tests")
-        running = run.Run(Copy(KEPT / "tree"), postgres.url, effort)
+        running = run.Run(copy, postgres.url, notes, effort)
         out.print(f"{len(chosen):,} defects, {running.tests:,} tests")
         try:
             for result in running.results(chosen, until):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,12 +16,13 @@ KEPT = ROOT / "build/mutants"
 FOLDERS = ("devservers", "docs", "examples", "generated", "mutants", "simulated", "src", "tests", "torture", "bench")
 FILES = ("conftest.py", "pyproject.toml", "requirements.lock", "dev", "README.md", "CHANGELOG.md", "CONTRIBUTING.md")
 TESTS = ("examples", "tests", "conftest.py", "simulated", "src/twofold/testing")
+SOURCE = ("src",)
 
 
-def tests_hash() -> str:
-    """Names the state of the tests."""
+def hash_of(names: Sequence[str]) -> str:
+    """Names the state of files and folders."""
     digest = hashlib.sha256()
-    for name in TESTS:
+    for name in names:
         top = ROOT / name
         for path in sorted(top.rglob("*") if top.is_dir() else [top]):
             if path.is_file() and "__pycache__" not in path.parts:

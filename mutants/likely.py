@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,8 @@ from mutants.copy import ROOT
 from mutants.defect import Defect
 from mutants.tracing import noted
 
+SQLITE = "src/twofold/backends/sqlite"
+ON_SQLITE = {"append": "batch", "commit": "read_store", "streams": "log", "part": "log", "client": "log"}
 UNKNOWN_S = 2.5  # assumed of tests without notes, most of which are slow
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -45,11 +48,25 @@ class Likely:
         running = self._running(defect, text)
         mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
         beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
-        near = [test for test in mirrored if test not in self.seconds]  # not noted: slow, or new
+        users = _importing(defect.file, [test for test in self._tests if test not in self.seconds])
+        near = [test for test in [*users, *mirrored] if test not in self.seconds]  # not noted: slow, or new
+        relevance = self._relevance(defect.file)
+        near = list(_variety(sorted(near, key=lambda test: (test not in users, *relevance(test)))))
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
         alternately = _alternately(near if running else mirrored, list(_variety(order)))
         return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
+
+    def _relevance(self, file: str) -> Callable[[str], tuple[bool, float]]:
+        """Tests of a store without notes: first those that run the module of this name on SQLite, and little else."""
+        path = PurePosixPath(file)
+        stem = ON_SQLITE.get(path.stem, path.stem)
+        twins = {_name(test): self._rank(test, file) for test in self._lines.get(f"{SQLITE}/{stem}.py", {})}
+
+        def relevance(test: str) -> tuple[bool, float]:
+            return f"_{path.stem}." not in test, twins.get(_name(test), math.inf)
+
+        return relevance
 
     def _rank(self, test: str, file: str) -> float:
         cost = (self.seconds[test] + 0.05) * (self._breadth[test] + 100)
@@ -87,7 +104,7 @@ def _area(file: str) -> str:
     """Where the tests of a module's folder are, by the rule that tests mirror the source."""
     folder = str(PurePosixPath(file).parent)
     if file.startswith("examples/shop"):
-        return "examples/shop/tests/test_"
+        return "examples/shop/tests/"
     area = folder.replace("src/twofold", "tests").replace("web/graphql", "graphql").replace("/proof", "")
     return re.sub(r"^tests/backends/(?!partitioned)(\w+)$", r"tests/backends/test_\1", area)
 
@@ -96,14 +113,24 @@ def _mirrors(test: str, file: str) -> bool:
     """Whether a test's file is the one for this module."""
     tests, _, _ = test.partition("::")
     area, stem = _area(file), PurePosixPath(file).stem
-    return tests.startswith(area) and (stem in tests or "backends" in area or area.startswith("examples"))
+    if area.startswith("examples"):
+        return tests.startswith(f"{area}test_")
+    return tests.startswith(area) and (stem in tests or "backends" in area)
+
+
+def _importing(file: str, tests: Sequence[str]) -> Sequence[str]:
+    """The tests in files that import a module."""
+    module = file.removeprefix("src/").removesuffix(".py").replace("/", ".")
+    files = {test.partition("::")[0] for test in tests}
+    using = {name for name in files if f"from {module} import" in (ROOT / name).read_text("utf-8")}
+    return [test for test in tests if test.partition("::")[0] in using]
 
 
 def _variety(tests: Iterable[str]) -> Iterable[str]:
     """Of the same test on several stores, the first."""
     seen: set[str] = set()
     for test in tests:
-        name = test.split("::")[-1]
+        name = _name(test)
         if name not in seen:
             seen.add(name)
             yield test
@@ -112,6 +139,10 @@ def _variety(tests: Iterable[str]) -> Iterable[str]:
 def _alternately(one: Sequence[str], other: Sequence[str]) -> Iterator[str]:
     for pair in zip_longest(one, other):
         yield from filter(None, pair)
+
+
+def _name(test: str) -> str:
+    return test.rpartition("::")[2]
 
 
 def _once(tests: Iterable[str]) -> Iterable[str]:

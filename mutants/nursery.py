@@ -20,6 +20,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import pytest
+from hypothesis import Phase, settings
 
 SOCKET = "TWOFOLD_MUTANTS_SOCKET"  # the number of an open file
 SIMULATION = "the simulator"
@@ -34,6 +35,12 @@ class Nursery:
         self._failed: str | None = None
 
     # ---- the process that waits ----
+
+    def pytest_sessionstart(self) -> None:
+        """A failure is enough: no time is spent on a smaller one, and the next run tries the same examples."""
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutants", settings.default, phases=phases, derandomize=True, database=None)
+        settings.load_profile("mutants")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:

@@ -10,14 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from mutants.copy import KEPT, ROOT, Copy, tests_hash
+from mutants.copy import KEPT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
 from mutants.likely import UNKNOWN_S, Likely
-from mutants.lists import Result
+from mutants.lists import Result, harmless
 from mutants.trial import Nursery, Outcome, files_of
 
 JOURNAL = KEPT / "journal.jsonl"
-NOTES = KEPT / "notes"
 FRESH_FILES = 3
 SIMULATED = ("src/twofold/feed/", "src/twofold/read/", "src/twofold/react/", "src/twofold/write/", "src/twofold/app.py")
 SIMULATED_STORES = ("src/twofold/backends/memory/", "src/twofold/backends/partitioned/")
@@ -26,21 +25,25 @@ Changes = Mapping[str, tuple[str, str]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories."""
+    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories.
+
+    Tests whose name contains one of `first` run before all others.
+    """
 
     tests_s: float = 60.0
     histories: int = 60
+    first: tuple[str, ...] = ()
 
 
 class Run:
     """Resumes where the last one ended: what was noticed is not repeated, unless its file has changed."""
 
-    def __init__(self, copy: Copy, server: str, effort: Effort) -> None:
+    def __init__(self, copy: Copy, server: str, notes: Path, effort: Effort) -> None:
         self._copy, self._server, self._effort = copy, server, effort
         self._nursery = Nursery(copy, server)
-        self._likely = Likely(NOTES, self._nursery.tests)
+        self._likely = Likely(notes, self._nursery.tests)
         self._innocent: set[str] = set()
-        self._tests = tests_hash()
+        self._tests, self._harmless = hash_of(TESTS), harmless()
         self._known = {result.defect.name: result for result in journal()}
         for result in self._known.values():
             if result.by:
@@ -61,11 +64,12 @@ class Run:
                 yield self._tried(defect)
 
     def _holds(self, known: Result) -> bool:
-        return known.source == _hash(ROOT / known.defect.file) and (known.by is not None or known.tests == self._tests)
+        is_settled = known.by is not None or known.defect.name in self._harmless or known.tests == self._tests
+        return is_settled and known.source == _hash(self._copy.root / known.defect.file)
 
     def _tried(self, defect: Defect) -> Result:
         began = time.monotonic()
-        source, date = _hash(ROOT / defect.file), f"{datetime.now(UTC):%Y-%m-%d}"
+        source, date = _hash(self._copy.root / defect.file), f"{datetime.now(UTC):%Y-%m-%d}"
         try:
             with self._copy.planted(defect) as changes:
                 outcome = self._outcome(defect, changes)
@@ -86,7 +90,8 @@ class Run:
     def _outcome(self, defect: Defect, changes: Changes) -> Outcome:
         """Run the likely tests, then others, then the simulator, until one notices."""
         [(before, _)] = changes.values()
-        order = self._likely.of(defect, before)
+        chosen = [test for test in self._nursery.tests if any(part in test for part in self._effort.first)]
+        order = list(dict.fromkeys([*chosen, *self._likely.of(defect, before)]))
         first, second = self._within(order, self._effort.tests_s / 3, self._effort.tests_s * 2 / 3)
         nursery, changed = self._nursery, changes
         outcome = self._run(nursery, changed, first, 0)

@@ -11,12 +11,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from mutants.copy import Copy
 from mutants.nursery import SIMULATION, SOCKET
+from mutants.tracing import NOTES
 
 LEFT_OUT = (
     *("tests/test_bench.py", "tests/test_dev.py", "tests/test_docs.py", "tests/test_prose.py", "tests/test_wheel.py"),
@@ -126,6 +128,19 @@ class Nursery:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def trace(copy: Copy, server: str, notes: Path) -> None:
+    """Note which quick test runs which lines, unless that was done before. An interrupted trace goes on."""
+    done = notes / "complete"
+    if done.exists():
+        return
+    environment = {**copy.environment(), NOTES: str(notes), "TWOFOLD_TEST_POSTGRES": server}
+    options = [f"--ignore={path}" for path in LEFT_OUT]
+    plugins = ["-p", "mutants.tracing", "-p", "no:cacheprovider"]
+    program = [sys.executable, "-P", "-m", "pytest", *plugins, "-q", "-m", "not slow", *options, "tests", "examples"]
+    subprocess.run(program, cwd=copy.root, env=environment, check=False)  # tests that fail are left out later
+    done.touch()
 
 
 def files_of(tests: Sequence[str], most: int) -> Sequence[str]:

@@ -230,6 +230,18 @@ def test_a_rebuild_waits_for_the_worker_that_holds_the_table(
     assert worker.wait(timeout=60) == 0
 
 
+def test_ctrl_c_ends_a_worker_as_cleanly_as_sigterm(
+    counting: Any, program: Callable[..., "subprocess.Popen[str]"]
+) -> None:
+    worker = program("work", APP)
+    assert worker.stderr is not None
+    while "claimed" not in worker.stderr.readline():
+        assert worker.poll() is None
+    worker.send_signal(signal.SIGINT)
+    assert worker.communicate(timeout=60)[1].endswith("stopped; all checkpoints were released\n")
+    assert worker.returncode == 0
+
+
 def test_ctrl_c_ends_following_with_130(counting: Any, program: Callable[..., "subprocess.Popen[str]"]) -> None:
     following = program("feed", APP, "--follow", "--json")
     assert following.stdout is not None

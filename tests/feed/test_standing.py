@@ -1,12 +1,17 @@
-"""The pace of an import."""
+"""The pace of an import, and waiting until everything is handled."""
 
 import asyncio
 
+import pytest
+
 from tests.feed.test_follow import ONE, Noting
 from twofold.backends.memory import MemoryLog
+from twofold.errors import NotSettled
+from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.follow import Following
-from twofold.feed.standing import Pace
+from twofold.feed.standing import Pace, wait_until_idle
 from twofold.messages import BEGINNING, Position
+from twofold.testing.conformance.material import appended
 
 
 class Busy(MemoryLog):
@@ -43,3 +48,38 @@ async def test_what_is_appended_during_a_look_counts_for_the_next() -> None:
         pace.count(2)
         await pace.keep()
         assert log.looks == 2
+
+
+class Slow(Noting):
+    """A follower whose checkpoint may move while others are looked at."""
+
+    def __init__(self, log: MemoryLog, name: str) -> None:
+        super().__init__(log)
+        self.follows = FollowerId(name)
+
+
+async def test_what_one_follower_causes_while_the_others_are_looked_at_is_waited_for() -> None:
+    """The first has handled everything; then the second handles its last event, which makes another one."""
+    log = MemoryLog()
+    await appended(log, "note-1", "cause")
+    first, second = (Following(Slow(log, name), log, log.checkpoints, "worker") for name in ("first", "second"))
+    for following in (first, second):
+        await following.register()
+    async for _ in first.catch_up():
+        pass
+    read, caused = log.checkpoints.read, list[str]()
+
+    async def read_after_the_second_has_handled_all(follower: FollowerId) -> Checkpoint | None:
+        if follower == second.follower_id and not caused:
+            caused.append("effect")
+            await appended(log, "note-1", *caused)
+            async for _ in second.catch_up():
+                pass
+        return await read(follower)
+
+    log.checkpoints.read = read_after_the_second_has_handled_all  # type: ignore[method-assign]
+    with pytest.raises(NotSettled, match="first"):
+        await wait_until_idle([first, second], log, 0.1)
+    async for _ in first.catch_up():
+        pass
+    await wait_until_idle([first, second], log, 10)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import httpx2
@@ -205,6 +205,37 @@ async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
         assert (error["message"], error["extensions"]["fields"]) == (said["message"], [said])
         [error] = await running.errors('mutation { join(id: "a", name: "x", email: "") { version } }')
         assert error["message"].startswith("name: A name begins with a capital letter; email: ")
+
+
+@dataclass(frozen=True)
+class Wish:
+    title: str
+    tags: list[Annotated[str, Field(max_length=8)]] = field(default_factory=list)
+    note: str | None = "none"
+
+
+async def test_objects_that_are_sent(sqlite: str) -> None:
+    """The schema says that what has a default may be null. Where None is a value, null is that."""
+    api = api_of()
+
+    @api.mutation
+    async def wish(asked: Asked, wish: Wish) -> str | None:
+        return f"{wish.title} {wish.tags} {wish.note}"
+
+    async with site(sqlite, api) as running:
+        query = "mutation($wish: WishInput!) { wish(wish: $wish) }"
+        assert (await running.data(query, wish={"title": "a", "tags": None, "note": None}))["wish"] == "a [] None"
+        literal = 'mutation { wish(wish: {title: "a", tags: null}) }'
+        assert (await running.data(literal))["wish"] == "a [] none"
+        [error] = await running.errors(query, wish={"title": "a", "tags": ["a" * 9]})
+        said = "String should have at most 8 characters"
+        assert (error["message"], error["extensions"]["fields"]) == (
+            f"wish.tags.0: {said}",
+            [{"field": "wish.tags.0", "message": said}],
+        )
+        write = 'mutation { writePost(id: "1", authorId: "u", title: "t", tags: null) { events { data } } }'
+        [event] = (await running.data(write))["writePost"]["events"]
+        assert event["data"]["tags"] == []
 
 
 # ---- rules ----------------------------------------

@@ -9,11 +9,13 @@ from textwrap import dedent
 
 import pytest
 
+from mutants import lists
 from mutants.copy import Copy
 from mutants.defect import Defect, DoesNotApply
 from mutants.lists import Result
-from mutants.shares import BEGIN, END, table, written
-from mutants.trial import Nursery, Outcome
+from mutants.shares import BEGIN, END, PAGE, table, written
+from mutants.tracing import noted
+from mutants.trial import Nursery, Outcome, trace
 
 THING = """
 MOST = 3
@@ -106,6 +108,21 @@ def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
         pass
 
 
+def test_a_trace_that_was_interrupted_goes_on(tiny: Tiny, tmp_path: Path) -> None:
+    """What is noted already is not run again, and a note that was cut off does not count."""
+    trace(tiny, "no server", tmp_path)
+    assert [(note["test"], note["failed"]) for note in noted(tmp_path)] == [
+        ("tests/test_thing.py::test_small", False),
+        ("tests/test_thing.py::test_exactly", False),
+    ]
+    [notes] = tmp_path.glob("*.jsonl")
+    notes.write_text(notes.read_text()[:-10])
+    (tmp_path / "complete").unlink()
+    trace(tiny, "no server", tmp_path)
+    assert sorted(path.read_text().count("\n") for path in tmp_path.glob("*.jsonl")) == [1, 1]
+    assert len(list(noted(tmp_path))) == 2
+
+
 def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
     def result(file: str, by: str | None, promise: str = "", *, absent: bool = False) -> Result:
         defect = Defect(file, "by hand", "a", f"b{promise}", promise=promise)
@@ -123,3 +140,9 @@ def test_the_table_counts_each_promise_and_replaces_the_old_one() -> None:
     assert "| G5 | – | 0 of 1, 0 % | 1 | 0 |" in made
     assert "| all | 1 of 2, 50 % | 0 of 1, 0 % | 1 | 1 |" in made
     assert written(f"a\n{BEGIN}old\n{END}b\n", "new\n") == f"a\n{BEGIN}new\n{END}b\n"
+
+
+def test_the_page_has_the_table_of_the_committed_results() -> None:
+    """`./dev -- python -m mutants.shares --write` writes it."""
+    page = PAGE.read_text("utf-8")
+    assert page == written(page, table(lists.results(), lists.harmless()))
