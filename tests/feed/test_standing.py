@@ -79,7 +79,7 @@ async def test_what_one_follower_causes_while_the_others_are_looked_at_is_waited
 
     log.checkpoints.read = read_after_the_second_has_handled_all  # type: ignore[method-assign]
     with pytest.raises(NotSettled, match="first"):
-        await wait_until_idle([first, second], [log], 0.1)
+        await wait_until_idle([first, second], log, 0.1)
     async for _ in first.catch_up():
         pass
-    await wait_until_idle([first, second], [log], 10)
+    await wait_until_idle([first, second], log, 10)
