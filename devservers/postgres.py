@@ -131,6 +131,10 @@ class Server:
         """The URL of a new, empty database. See `new_database`."""
         return new_database(self.url, name)
 
+    def program(self, name: str) -> Path:
+        """A program that comes with the server, such as psql."""
+        return self._install / "bin" / name
+
     def run(self, program: str, *arguments: str) -> str:
         """Run a program that comes with the server, such as pg_dump, as the server's user; returns its output."""
         command = self._as_user(program, *arguments)
@@ -157,7 +161,7 @@ class Server:
 
     def _as_user(self, program: str, *arguments: str) -> list[str]:
         who = [str(os.getpid()), str(self._uid), str(self._gid)]
-        return [sys.executable, "-I", "-S", "-c", _BECOME, *who, str(self._install / "bin" / program), *arguments]
+        return [sys.executable, "-I", "-S", "-c", _BECOME, *who, str(self.program(program)), *arguments]
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_TIMEOUT_S

@@ -46,6 +46,8 @@ def changes(storage: Storage, container: Container, ask: Ask) -> Page:
     else:
         rows = storage.rows("changes", container.number, ask.range.number, ask.after, ask.low, ask.high, ask.since)
     for lsn, body in rows:
+        if lsn > ask.range.lsn:  # it is not in this replica yet
+            break
         full = len(documents) >= ask.most or size >= LONGEST_PAGE_BYTES
         if full and lsn != last:
             rows.close()

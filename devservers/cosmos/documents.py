@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -112,6 +113,8 @@ class Documents:
             return self._query(container, request, EVERYTHING)
         ask = _asked(container, request)
         self._faults.before(container, ask.range, reads=True)
+        if self._faults.is_old(container, ask.range):
+            ask = replace(ask, range=replace(ask.range, lsn=max(0, ask.range.lsn - 1)))
         found = changes(self._storage, container, ask)
         until = found.until
         if found.documents and self._faults.comes_twice(container, ask.range):

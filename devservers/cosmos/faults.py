@@ -21,6 +21,7 @@ AT_ONCE = ("split", "merge")
 LATER = {
     "429": "requests are refused, to be tried again later",
     "stale-session": "reads reach a replica that has not seen the session's writes",
+    "old-replica": "pages of the change feed come from a replica without the newest LSN",
     "twice": "pages of the change feed come a second time",
     "shuffle": "pages of the change feed have the documents of one LSN in another order",
     "lose-answer": "writes are done, then the connection breaks",
@@ -77,6 +78,10 @@ class Faults:
     def loses_answer(self, container: Container, range: Range) -> bool:
         """Whether the answer to this write is lost."""
         return bool(self._planned) and self._due("lose-answer", container, range)
+
+    def is_old(self, container: Container, range: Range) -> bool:
+        """Whether this page comes from a replica that is behind."""
+        return bool(self._planned) and self._due("old-replica", container, range)
 
     def comes_twice(self, container: Container, range: Range) -> bool:
         """Whether this page is to be sent a second time."""

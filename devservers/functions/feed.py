@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from azure.core.exceptions import AzureError
 from azure.cosmos.aio import ContainerProxy
 
 Start = Literal["Beginning", "Now"] | datetime
@@ -78,7 +79,10 @@ class Feed:
             **where,
             **more,
         ).by_page()
-        documents = [one async for page in _first(pages) async for one in page]
+        try:
+            documents = [one async for page in _first(pages) async for one in page]
+        except ValueError as error:  # how the SDK says that the container's id is another one now
+            raise AzureError(f"the container was made anew: {error}") from error
         if heard[-1].get("x-ms-session-token", "").partition(":")[0] != of.id:
             raise RangeGone(f"range {of.id} has split or merged")
         return Page(documents, heard[-1]["etag"])

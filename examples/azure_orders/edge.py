@@ -1,4 +1,4 @@
-"""HTTP of Azure Functions: what a request says beside its body, and how an answer looks."""
+"""HTTP of Azure Functions: the headers of a request, and its response."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _refuse(constant: str) -> Any:
 
 
 async def answered(opened: Opened, req: func.HttpRequest, context: func.Context, work: Work) -> func.HttpResponse:
-    """Do what a request asks for, and answer it."""
+    """Do what a request asks for, and return the response."""
     asked = Asked(_correlation_id(req, context))
     try:
         return _response(await _answer(opened, req, asked, work), asked)
@@ -74,7 +74,7 @@ async def _answer(opened: Opened, req: func.HttpRequest, asked: Asked, work: Wor
 
 
 def _correlation_id(req: func.HttpRequest, context: func.Context) -> str:
-    """The caller's, if it gives one that can be kept, or that of the invocation."""
+    """The caller's, if it sends one that can be stored, or that of the invocation."""
     given: str = req.headers.get(CORRELATION, "")
     own: str = context.invocation_id
     return given if 0 < len(given) <= LONGEST_ID and given.isascii() and given.isprintable() else own

@@ -1,4 +1,4 @@
-"""The functions: commands and reads over HTTP, and the projection, for which the change feed rings. No rule is here."""
+"""The functions: commands and reads over HTTP, and the projection behind the change feed. Rules are in `orders`."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The GraphQL of the blog: the queries, mutations and subscriptions of the page."""
+"""The GraphQL of the blog: queries, mutations and a subscription."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from blog.commands import CreatePostInput, CreateUser, OnPost
 from blog.login import bearer, routes
 from blog.views import Post, User
 from twofold import Running
-from twofold.api import Api, Many, One, anyone, logged_in
+from twofold.api import Api, Many, One, anyone
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
 
@@ -27,7 +27,6 @@ api.page(views.popular_posts, at="GET /popular", name="popular_posts", filters=(
 api.row(views.dashboard, at="GET /users/{id}/dashboard", name="user_dashboard")
 api.row(views.materialised_dashboard, at="GET /users/{id}/materialised", name="mv_user_dashboard")
 api.page(folded.published, at="GET /published", name="post_published", filters=PUBLISHED_BY, order_by="-published_at")
-api.page(folded.audit_log, at="GET /audit", name="audit_log", filters=["record_id"], order_by="-at", allow=logged_in)
 
 api.relations(
     views.users, posts=Many(views.posts, by="author_id", order_by="-created_at", limit=10, filters=["status"])
@@ -59,20 +58,20 @@ async def approve_post(asked: Asked, id: UUID) -> Post | None:
 
 @api.mutation
 async def publish_post(asked: Asked, id: UUID) -> Post | None:
-    """Publishes a post of one's own."""
+    """Only the author may."""
     called = await asked.call(commands.publish_post, OnPost(id))
     return await asked.running.get(views.posts, id, after=called.token)
 
 
 @api.mutation
 async def delete_post(asked: Asked, post_id: UUID) -> bool | None:
-    """Deletes a post of one's own."""
+    """Only the author may."""
     return (await asked.call(commands.delete_post, OnPost(post_id))).answer
 
 
 @api.mutation
 async def view_post(asked: Asked, post_id: UUID) -> int | None:
-    """Counts a view. Returns how many there are now."""
+    """Counts a view and returns the new count."""
     return (await asked.call(commands.view_post, OnPost(post_id))).answer
 
 

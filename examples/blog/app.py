@@ -2,7 +2,7 @@
 
 from blog import commands, views
 from blog.events import STORED
-from blog.folded import audit_log, author_totals, published, tallies
+from blog.folded import author_totals, published, tallies
 from twofold import App
 
 blog = App(
@@ -14,10 +14,16 @@ blog = App(
         commands.publish_post,
         commands.delete_post,
         commands.view_post,
-        commands.log_in,
     ],
-    projections=[published, tallies, author_totals, audit_log],
-    views=[views.users, views.posts, views.popular_posts, views.materialised_dashboard, views.dashboard],
+    projections=[published, tallies, author_totals],
+    views=[
+        views.users,
+        views.addresses,
+        views.posts,
+        views.popular_posts,
+        views.materialised_dashboard,
+        views.dashboard,
+    ],
     stored=STORED,
     http="blog.api:web",
 )

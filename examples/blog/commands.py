@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator
 
-from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, UserCreated
+from blog.events import PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, RecordAudited, UserCreated
 from twofold.sql import SqlCommand
 
 FAILED = "CREATE_FAILED", "Failed to create user"
@@ -17,7 +17,7 @@ TAGS = "Maximum 10 tags allowed"
 
 
 def rule(holds: Callable[[Any], bool], sentence: str) -> AfterValidator:
-    """Refuses values at the edge, with a sentence for the user. All fields are looked at before anything is done."""
+    """Checks a value before the function is called. `sentence` is what the user reads if it does not hold."""
 
     def checked(value: Any) -> Any:
         if not holds(value):
@@ -43,11 +43,6 @@ class CreatePostInput:
 
 
 @dataclass(frozen=True)
-class LogIn:
-    email: str
-
-
-@dataclass(frozen=True)
 class OnPost:
     post_id: UUID
 
@@ -63,7 +58,7 @@ create_user: SqlCommand[CreateUser, UUID] = SqlCommand(
         "tb_user_name_length": FAILED,
     },
     otherwise=FAILED,
-    records=[UserCreated],
+    records=[UserCreated, RecordAudited],
 )
 create_post: SqlCommand[CreatePostInput, UUID] = SqlCommand(
     "create_post",
@@ -106,4 +101,3 @@ delete_post: SqlCommand[OnPost, bool] = SqlCommand(
 view_post: SqlCommand[OnPost, int] = SqlCommand(
     "view_post", OnPost, function="fn_view_post", answers=int, records=[PostViewed]
 )
-log_in: SqlCommand[LogIn, UUID | None] = SqlCommand("log_in", LogIn, function="fn_log_in", answers=UUID | None)

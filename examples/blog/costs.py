@@ -37,7 +37,7 @@ only_dashboards = App(
 def main(arguments: Sequence[str] | None = None) -> None:
     made = argparse.ArgumentParser(prog="blog.costs", description="Measure both dashboards.")
     made.add_argument("--posts", type=int, default=20_000, help="published posts (default: %(default)s)")
-    made.add_argument("--views", type=int, default=2_000, help="views of them (default: %(default)s)")
+    made.add_argument("--views", type=int, default=2_000, help="how often they are viewed (default: %(default)s)")
     options = made.parse_args(arguments)
     with server() as postgres:
         for line in asyncio.run(measured(postgres.url, options.posts // POSTS_OF_ONE, options.views)):
@@ -71,7 +71,7 @@ async def fill(connection: asyncpg.Connection, users: int) -> None:
 
 
 async def refreshed(connection: asyncpg.Connection, posts: Posts) -> float:
-    """Of a refresh after a view."""
+    """Milliseconds of a refresh, after somebody has viewed a post."""
     found = []
     for post in posts[:5]:
         await connection.execute("SELECT fn_view_post($1)", post["id"])
@@ -82,7 +82,7 @@ async def refreshed(connection: asyncpg.Connection, posts: Posts) -> float:
 
 
 async def folded(url: str, posts: Posts) -> float:
-    """Of one view, among many that have happened while nobody folded."""
+    """Milliseconds to fold POST_VIEWED, one of many that have come meanwhile."""
     async with only_dashboards.open(url, work=False) as running:
         await asyncio.gather(*(running.call(view_post, OnPost(post["id"])) for post in posts))
         began = perf_counter()
@@ -92,7 +92,7 @@ async def folded(url: str, posts: Posts) -> float:
 
 
 async def seen_after(url: str, model: View[Any], posts: Posts) -> float:
-    """From a view to a read that includes it."""
+    """Milliseconds until a read includes that somebody has viewed a post."""
     found = []
     async with only_dashboards.open(url) as running:
         await running.settled(timeout_s=600)
@@ -105,6 +105,7 @@ async def seen_after(url: str, model: View[Any], posts: Posts) -> float:
 
 
 async def read_alone(url: str, model: View[Any], posts: Posts) -> float:
+    """Milliseconds of a read."""
     found = []
     async with only_dashboards.open(url, work=False) as running:
         for post in posts:

@@ -42,7 +42,13 @@ class PostDeleted:
     author_id: UUID
 
 
-Event = UserCreated | PostCreated | PostApproved | PostPublished | PostViewed | PostDeleted
+@dataclass(frozen=True)
+class RecordAudited:
+    """What a function inserted into `tb_audit_log`."""
+
+    action: str
+    table_name: str
+
 
 STORED = {
     UserCreated: Stored("USER_CREATED"),
@@ -51,4 +57,5 @@ STORED = {
     PostPublished: Stored("POST_PUBLISHED"),
     PostViewed: Stored("POST_VIEWED"),
     PostDeleted: Stored("POST_DELETED"),
+    RecordAudited: Stored("RECORD_AUDITED"),
 }

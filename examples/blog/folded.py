@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from blog.events import Event, PostApproved, PostCreated, PostDeleted, PostPublished, PostViewed, UserCreated
+from blog.events import PostCreated, PostDeleted, PostPublished, PostViewed
 from twofold import Projection, Recorded
 from twofold.rollup import Rollup, count, latest, total
 
@@ -68,38 +68,4 @@ author_totals = Rollup(
     total_posts=count(),
     total_views=total("views"),
     last_post_date=latest("created_at"),
-)
-
-
-@dataclass(frozen=True)
-class AuditEntry:
-    record_id: UUID
-    version: int
-    action: str = ""
-    table_name: str = ""
-    actor: str | None = None
-    at: datetime | None = None
-
-
-ACTIONS = {
-    UserCreated: "CREATE_USER",
-    PostCreated: "CREATE_POST",
-    PostApproved: "APPROVE_POST",
-    PostPublished: "PUBLISH_POST",
-    PostViewed: "VIEW_POST",
-    PostDeleted: "DELETE_POST",
-}
-
-
-def entry_of(event: Event, recorded: Recorded) -> tuple[UUID, int]:
-    return UUID(recorded.stream.id), recorded.version
-
-
-def audit(row: AuditEntry, event: Event, recorded: Recorded) -> AuditEntry:
-    table = f"tb_{recorded.stream.category}"
-    return replace(row, action=ACTIONS[type(event)], table_name=table, actor=recorded.actor, at=recorded.recorded_at)
-
-
-audit_log = Projection(
-    "tb_audit_log", AuditEntry, audit, key=entry_of, key_fields=["record_id", "version"], indexes=["-at"]
 )

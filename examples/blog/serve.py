@@ -1,6 +1,7 @@
 """Serve the blog on a PostgreSQL of its own: `python -m blog.serve`, or `./dev blog`."""
 
 import argparse
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -18,7 +19,7 @@ The blog serves ADDRESS/graphql: open it in a browser, or paste these lines.
 
   SEND -H "Authorization: Bearer $TOKEN" -d '{"query": "mutation { createPost(input: INPUT) { id title status } }"}'
 
-PostgreSQL: psql 'DATABASE'
+PostgreSQL: PSQL 'DATABASE'
 """
 SHORT = {
     "SEND '": "SEND -d '",
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     try:
         with server(options.data) as postgres:
-            return serve_on(postgres.url, options.port)
+            return serve_on(postgres.url, options.port, shutil.which("psql") or str(postgres.program("psql")))
     except (RuntimeError, OSError) as error:
         print(f"blog: {error}", file=sys.stderr)
         return 1
@@ -49,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def serve_on(url: str, port: int) -> int:
+def serve_on(url: str, port: int, psql: str) -> int:
     """Serve until a signal arrives. Returns the exit status."""
     from fastapi import FastAPI
 
@@ -64,12 +65,12 @@ def serve_on(url: str, port: int) -> int:
         async with blog.open(url) as running:
             yield web(running)
 
-    return serve(opened, port=port, announce=lambda address: print(welcome(address, url), flush=True))
+    return serve(opened, port=port, announce=lambda address: print(welcome(address, url, psql), flush=True))
 
 
-def welcome(address: str, url: str) -> str:
+def welcome(address: str, url: str, psql: str) -> str:
     text = WELCOME
-    for short, long in (*SHORT.items(), ("ADDRESS", address), ("DATABASE", url)):
+    for short, long in (*SHORT.items(), ("ADDRESS", address), ("DATABASE", url), ("PSQL", psql)):
         text = text.replace(short, long)
     return text
 

@@ -23,6 +23,14 @@ class User:
 
 
 @dataclass(frozen=True)
+class Address:
+    """An email with its ASCII letters in lower case, which does not depend on the locale of the database."""
+
+    address: str
+    user_id: UUID
+
+
+@dataclass(frozen=True)
 class Post:
     id: UUID
     title: str
@@ -64,6 +72,7 @@ def sql(name: str) -> str:
 
 
 users = View("v_user_with_stats", User, sql=sql("v_user_with_stats"))
+addresses = View("v_address", Address, sql=sql("v_address"))
 posts = View("v_post_detail", Post, sql=sql("v_post_detail"))
 popular_posts = View("v_popular_posts", PopularPost, sql=sql("v_popular_posts"))
 materialised_dashboard = View("mv_user_dashboard", UserDashboard, sql=sql("mv_user_dashboard"), refresh_ms=REFRESH_MS)

@@ -16,12 +16,12 @@ from twofold.codec import Codec, Stored
 from twofold.declared import check_appended, check_names, check_parts, check_recorded
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.catching_up import caught_up
-from twofold.feed.checkpoints import Checkpoints, FollowerId
+from twofold.feed.checkpoints import Checkpoints
 from twofold.feed.feed import Feed, PartitionSplit
 from twofold.feed.follow import Following, share
 from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
-from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting, related
+from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
@@ -533,18 +533,10 @@ class Running:
         """
         folding = self.app.folding(self._folded_by(projection))
         tokens = await self.queries.checked(await self._heads() if until is None else until)
-        done: set[FollowerId] = set()
-        while left := [
-            one for one in self.followers if one.follower_id.name == folding.name and one.follower_id not in done
-        ]:
-            events = related(self.log, left[0].feed.partition, [token.position for token in tokens])
-            try:
-                async with aclosing(caught_up(left[0], events, wait_s)) as pages:
-                    async for page in pages:
-                        yield await folded(folding, self.app.codec, left[0], page)
-            except PartitionSplit:  # it is no longer listed, but its parts are
-                continue
-            done.add(left[0].follower_id)
+        events = [token.position for token in tokens]
+        async with aclosing(caught_up(self.followers, folding.name, self.log, events, wait_s)) as pages:
+            async for following, page in pages:
+                yield await folded(folding, self.app.codec, following, page)
 
     def _folded_by(self, projection: Projection[Any]) -> Projection[Any]:
         """The projection whose fold maintains this read model. Raises: InvalidInput."""

@@ -24,18 +24,22 @@ from twofold.testing.conformance.checkpoints import CheckpointConformance
 from twofold.testing.conformance.commits import CommitConformance
 from twofold.testing.conformance.copies import CopyConformance
 from twofold.testing.conformance.deploy import DeployConformance
+from twofold.testing.conformance.faithful import FaithfulConformance
 from twofold.testing.conformance.feed import FeedConformance
 from twofold.testing.conformance.follow import FollowConformance
 from twofold.testing.conformance.generations import GenerationConformance
 from twofold.testing.conformance.limits import LimitConformance
 from twofold.testing.conformance.log import LogConformance
 from twofold.testing.conformance.material import append, event
+from twofold.testing.conformance.meetings import MeetingConformance
 from twofold.testing.conformance.owners import OwnerConformance
 from twofold.testing.conformance.parking import ParkingConformance
 from twofold.testing.conformance.proof import ProofConformance
 from twofold.testing.conformance.queries import QueryConformance
 from twofold.testing.conformance.rebuild import RebuildConformance
 from twofold.testing.conformance.requests import RequestConformance
+from twofold.testing.conformance.rollups import RollupConformance
+from twofold.testing.conformance.usercode import UserCodeConformance
 from twofold.testing.conformance.waiting import WaitingConformance
 from twofold.testing.conformance.watch import WatchConformance
 
@@ -56,8 +60,11 @@ def server_of_three() -> Iterator[Server]:
 
 class CosmosConformance(
     ProofConformance,
+    MeetingConformance,
     ParkingConformance,
     RebuildConformance,
+    RollupConformance,
+    UserCodeConformance,
     DeployConformance,
     OwnerConformance,
     WaitingConformance,
@@ -66,6 +73,7 @@ class CosmosConformance(
     CatchUpConformance,
     FollowConformance,
     QueryConformance,
+    FaithfulConformance,
     GenerationConformance,
     CheckpointConformance,
     FeedConformance,
@@ -75,7 +83,15 @@ class CosmosConformance(
     LimitConformance,
     LogConformance,
 ):
-    """What the log and its feeds have a part in."""
+    """What the log and its feeds have a part in.
+
+    The others are not inherited, for these reasons:
+
+    - Rows alone (Refusal, Page, Format, Value, Row, and View, which is SQL): the read store is SQLite's own, in whose
+      tests they are.
+    - Dense: places are LSNs here, which are not numbered 1, 2, 3, ….
+    - Machine: it compares positions and heads with those of memory, call by call, and these are the cuts' here.
+    """
 
     async def test_times_do_not_go_back_whoever_appends(self, log: LogStore, other_log: LogStore) -> None:
         """Within a stream. Between streams each process has its clock, and nobody orders their requests."""

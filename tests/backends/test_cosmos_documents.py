@@ -1,5 +1,6 @@
 """What others find in the container: the newest state of a document, under its id where there is one category."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from twofold.backends.cosmos import CosmosLog, address
 from twofold.backends.cosmos.client import Container
 from twofold.backends.memory import MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.messages import Stream
+from twofold.messages import Position, Stream
 from twofold.testing.conformance.material import append, commit, event, value
 
 
@@ -94,6 +95,32 @@ async def test_a_container_of_one_category_takes_no_other(place: InCosmos) -> No
     with pytest.raises(ConfigurationError, match="not created with category=memo but with note: leave the option out"):
         await other.open()
     await other.close()
+
+
+async def test_documents_of_the_change_feed_say_where_they_are(place: InCosmos) -> None:
+    """As another reader of the feed gets them, twice and in any order; other documents are left out."""
+    log = CosmosLog(address(place.url))
+    await log.open()
+    await commit(log, append("note-1", event(1), event(2)), append("note-2", event(3)), append("memo-1"))
+    await commit(log, append("note-1", event(4)))
+    async with CosmosClient.from_connection_string(place.server.connection_string) as client:
+        container = client.get_database_client("tests").get_container_client(place.container)
+        found = [one async for one in container.query_items_change_feed(start_time="Beginning")]
+    [partition] = log.parts
+    expected = (await log.parts[partition].read(Position(partition, 0), 100)).entries
+    assert len(expected) == 4
+    assert log.entries([*reversed(found), *found]) == expected
+    assert log.entries(one for one in found if one["kind"] != "commit") == []
+    await log.close()
+
+
+async def test_processes_that_create_a_container_at_once(place: InCosmos) -> None:
+    """One of them does, and the others open it: also the database, when it is the first container."""
+    url = place.url.replace("Database=tests", f"Database={uuid4().hex}")
+    logs = [CosmosLog(address(url)) for _ in range(6)]
+    await asyncio.gather(*(log.open() for log in logs))
+    assert len({log.log_id for log in logs}) == 1
+    await asyncio.gather(*(log.close() for log in logs))
 
 
 async def test_only_what_is_new_of_a_stream_is_read(place: InCosmos, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,6 +213,17 @@ async def test_pages_that_come_twice_and_in_any_order(place: InCosmos, log: LogS
     assert len(await all_of(log)) == 120
 
 
+async def test_g11_a_replica_that_is_behind_is_no_older_log(place: InCosmos, log: LogStore) -> None:
+    """As when a worker takes over at once what another one has just moved, and is answered by another replica."""
+    await appended(log, "note-1", "a", "b")
+    for feed in feeds(log).values():
+        head = await feed.head()
+        for range_ in place.live():
+            place.fault("old-replica", range=range_, times=2)
+        assert (await feed.read(head, 10)).entries == []
+        assert await feed.behind(head) == 0
+
+
 async def test_g3_an_append_whose_answer_was_lost(place: InCosmos, log: LogStore) -> None:
     """Its outcome is learnt, and nothing is appended twice; a receipt without events is lost as well."""
     await appended(log, "note-1", "before")

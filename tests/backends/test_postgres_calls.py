@@ -449,6 +449,24 @@ async def test_errors_of_functions(url: str, state: str, detail: str, error: typ
         assert rejected.value.code == "WRONG"
 
 
+async def test_the_log_shows_no_values_of_what_otherwise_hides(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """PostgreSQL's message and detail may have any, for example the whole row that a constraint refused."""
+
+    @dataclass(frozen=True)
+    class Nothing:
+        """No fields."""
+
+    body = "RAISE 'for ann@example.com' USING ERRCODE = '23514', DETAIL = '(ann@example.com)', CONSTRAINT = 'c_email'"
+    execute(url, f"CREATE FUNCTION fn_wrong() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {body}; END $$")
+    wrong: SqlCommand[Nothing, None] = SqlCommand("wrong", Nothing, function="fn_wrong", otherwise=("WRONG", "Wrong"))
+    async with App("blog", projections=[users], commands=[create_user, wrong]).open(url, work=False) as running:
+        with pytest.raises(Rejected, match=r"^Wrong$"):
+            await running.call(wrong, Nothing())
+    [line] = [one.getMessage() for one in caplog.records if "SQLSTATE" in one.getMessage()]
+    assert "'wrong' failed with SQLSTATE 23514 by c_email" in line
+    assert "ann@example.com" not in caplog.text
+
+
 @pytest.mark.parametrize(
     ("command", "text"),
     [

@@ -400,6 +400,38 @@ async def test_old_and_new_code_beside_each_other(url: str) -> None:
         assert await sql.fetchval("SELECT count(*) FROM twofold.forms") == 2
 
 
+async def test_an_event_that_fits_several_schemas_has_the_highest(url: str) -> None:
+    """Whichever code was opened last."""
+
+    @dataclass(frozen=True)
+    class Newer:
+        amount: int
+        currency: str = "EUR"
+
+    older = declared("shop", Paid, Stored("Paid"))
+    newer = declared("shop", Newer, Stored("Paid", 2, [lambda data: data]))
+    async with older.open(url, work=False), session(url) as sql:
+        await note(sql, "bill-1", None, paid(1))
+        async with newer.open(url, work=False):
+            await note(sql, "bill-1", None, paid(2))
+        async with older.open(url, work=False):
+            await note(sql, "bill-1", None, paid(3))
+        assert [row[0] for row in await sql.fetch("SELECT schema FROM twofold.events ORDER BY position")] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["command_id", "actor", "correlation_id", "causation_id"])
+@pytest.mark.parametrize("value", ["x" * 201, "", "a\tb"])
+async def test_names_that_nobody_can_print_are_refused_by_their_parameter(url: str, name: str, value: str) -> None:
+    """One of 200 characters is stored as it is."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        with pytest.raises(asyncpg.PostgresError, match="1 to 200 printable characters") as refused:
+            await note(sql, "purse-1", None, paid(1), **{name: value})
+        assert (refused.value.sqlstate, refused.value.detail) == ("TF008", name)
+        await note(sql, "purse-1", None, paid(1), **{name: "é" * 200})
+        [fact] = await running.history("purse-1")
+        assert getattr(fact, name) == "é" * 200
+
+
 async def test_who_may_only_note_can_write_nothing_else(url: str) -> None:
     role = f"noter_{url.rpartition('/')[2].partition('?')[0]}"[:60]
     async with app.open(url, work=False) as running, session(url) as sql:

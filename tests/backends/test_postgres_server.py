@@ -626,7 +626,8 @@ async def test_a_key_waits_neither_for_the_disk_nor_for_appends(database: str) -
                 await store.requests.claim("ab" * 32, b"f")
                 await store.requests.keep("ab" * 32, Answer(200, [], b""), ["note-1"], 60)
         for name in ("claim", "note", "keep"):
-            values = {"claim": (b"1", b"f"), "note": (b"1", []), "keep": (b"1", 200, "[]", b"", [], 60.0, 1)}[name]
+            keep = ([b"1"], [200], ["[]"], [b""], ["[]"], [60.0], 1)
+            values = {"claim": ([b"1"], [b"f"]), "note": (b"1", []), "keep": keep}[name]
             statement = _REQUESTS[name]
 
             async def quick(c: Connection, sql: str = statement, values: tuple[Any, ...] = values) -> str:
@@ -653,6 +654,7 @@ async def test_a_database_of_before_there_were_requests(database: str) -> None:
         "ALTER TABLE twofold.log DROP COLUMN secret",
         "DROP TABLE twofold.copied",
         "DROP TABLE twofold.pending, twofold.forms, twofold.calls, twofold.views",
+        "DROP FUNCTION twofold.outdate_views CASCADE",
         "ALTER TABLE twofold.checkpoints DROP COLUMN generation",
         "ALTER TABLE twofold.tables DROP COLUMN rollup",
         "DELETE FROM twofold.migrations WHERE number >= 10",

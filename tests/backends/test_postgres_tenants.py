@@ -165,3 +165,38 @@ async def test_over_http_live_by_cursor_and_by_count(url: str) -> None:
             await running.execute(order, "7", Place("b", 1))
             await running.execute(order, "8", Place("a", 1))
             assert [*(await anext(watched)).rows] == ["8"]
+
+
+async def test_by_graphql(url: str) -> None:
+    """Rows, lists, connections and views, in compiled statements and in those that the executor runs."""
+    async with app.open(url) as running:
+        for number, tenant in enumerate("ababab"):
+            receipt = (await running.execute(order, str(number), Place(tenant, 1))).receipt
+        await running.find(orders, after=receipt)
+        web = web_app(running, api())
+        transport = httpx2.ASGITransport(app=web, raise_app_exceptions=False)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+
+            async def ask(query: str, tenant: str = "a") -> Any:
+                answer = (await client.post("/graphql", json={"query": query}, headers={"X-Tenant": tenant})).json()
+                assert "errors" not in answer, answer
+                return answer["data"]
+
+            page = 'page: ordersListConnection(first: 9, tenant__ge: "b") { nodes { orderId } }'
+            for also in ("", page):  # a connection is not compiled
+                of_a = await ask(
+                    f"""{{ {also}own: orders(orderId: "0") {{ tenant }} other: orders(orderId: "1") {{ tenant }}
+                    ordersList {{ orderId }} ofB: ordersList(tenant: "b") {{ orderId }}
+                    any: ordersList(orderId__in: ["1", "2"], tenant__ne: "a") {{ orderId }}
+                    totalsList {{ tenant }} totals(tenant: "b") {{ amount }} }}"""
+                )
+                assert (of_a["own"], of_a["other"]) == ({"tenant": "a"}, None)
+                assert [row["orderId"] for row in of_a["ordersList"]] == ["0", "2", "4"]
+                assert (of_a["ofB"], of_a["any"], of_a.get("page")) in (([], [], None), ([], [], {"nodes": []}))
+                assert (of_a["totalsList"], of_a["totals"]) == ([{"tenant": "a"}], None)
+            of_b = await ask("{ ordersListConnection(first: 1) { edges { cursor } } }", "b")
+            cursor = of_b["ordersListConnection"]["edges"][0]["cursor"]
+            stolen = f'{{ ordersListConnection(first: 9, after: "{cursor}") {{ nodes {{ tenant }} }} }}'
+            answer = (await client.post("/graphql", json={"query": stolen}, headers={"X-Tenant": "a"})).json()
+            assert "errors" in answer or {"tenant": "b"} not in answer["data"]["ordersListConnection"]["nodes"]
+            assert (web.state.graphql.compiled, web.state.graphql.fallbacks.total()) == (1, 3)

@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,6 +29,8 @@ from twofold import (
     operate,
 )
 from twofold.api import Api, nobody
+from twofold.backends.memory import MemoryLog
+from twofold.backends.partitioned.log import Partitioned
 from twofold.errors import InvalidInput, RowParked
 from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View
@@ -514,6 +516,36 @@ async def test_an_api_serves_views_like_projections(url: str) -> None:
 def test_declarations_are_checked(make: Callable[[], object], match: str) -> None:
     with pytest.raises((ConfigurationError, InvalidInput), match=match):
         make()
+
+
+@pytest.mark.parametrize("log", ["postgres", "memory"])
+async def test_the_log_may_be_elsewhere(url: str, new_store: Callable[[], str], log: str) -> None:
+    """Then the checkpoints say of which log the rows are."""
+    board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    of_log = new_store() if log == "postgres" else "memory:"
+    async with with_view(authors, board).open(of_log, read_store=url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        for view in (authors, board):
+            assert [row.words for row in (await running.find(view, after=receipt, wait_s=20)).rows] == [10]
+
+
+async def test_a_log_of_several_partitions_has_no_materialised_views(url: str) -> None:
+    board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    parts = [MemoryLog(partition=number, log_id="ab" * 8) for number in (1, 2)]
+    for view in (board, authors):
+        log = Partitioned(parts, MemoryLog(log_id="ab" * 8))
+        with (
+            pytest.raises(ConfigurationError, match="needs a log of one partition") if view is board else nullcontext()
+        ):
+            async with with_view(view).open(log, read_store=url) as running:
+                receipts = [await write(running, name, "ann", 10) for name in "abcd"]
+                assert len({receipt.position.partition for receipt in receipts}) == 2
+                for receipt in receipts:
+                    row = await running.get(view, "ann", after=receipt)
+                assert row is not None
+                assert row.posts == 4
+                [status] = await operate.views(running)
+                assert (status.name, status.position, status.lag_events) == ("authors", None, 0)
 
 
 async def test_other_stores_refuse_them() -> None:

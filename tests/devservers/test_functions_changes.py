@@ -189,6 +189,10 @@ def test_an_account_that_restarts_and_a_container_that_is_made_anew_are_followed
         things.put(["second"])
         await_all("changed", ["second"], one)
         things.remove()
+        things.create()
+        things.put(["at once"])
+        await_all("changed", ["at once"], one)
+        things.remove()
         await_news(
             lambda: any("changed [Warning]" in line and "'things' does not exist" in line for line in one.lines), "it"
         )

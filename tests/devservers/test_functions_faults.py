@@ -10,7 +10,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ async def sample(folder: Path, *faults: str) -> AsyncIterator[Sample]:
         assert mended in text
         text = text.replace(mended, published)
     (app / "function_app.py").write_text(text)
-    with sqlite3.connect(rows) as connection:
+    with closing(sqlite3.connect(rows)) as connection:
         connection.execute(TABLE)
     settings = {**os.environ, "FUNCTIONS_WORKER_RUNTIME": "python", "READ_DB_URL": f"sqlite:///{rows}"}
     log: list[tuple[str, str, str]] = []

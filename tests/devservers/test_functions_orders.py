@@ -14,7 +14,6 @@ CONNECTION = "AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5;"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not APP.exists(), reason="the example is not there yet")
 async def test_the_orders_example_loads_in_the_real_worker(tmp_path: Path) -> None:
     environment = {"CosmosDBConnection": CONNECTION, "READ_DB_URL": f"sqlite:///{tmp_path / 'rows.db'}"}
     settings = read_settings(APP, environment)

@@ -99,6 +99,36 @@ async def test_each_reason_is_counted(compiling: str) -> None:
         assert running.execution.compiled == 0
 
 
+async def test_operations_as_deep_as_they_may_be(compiling: str) -> None:
+    """SQLite refuses the statement of the deepest ones."""
+    user, post = "userId name balance joinedAt birthday token isStaff country", "postId title tags score writtenAt"
+    async with site(compiling) as running:
+        await fill(running.running, users=2, posts=1)
+        for levels in (6, 9):
+            opened = f"{{ {user} posts(limit: 1) {{ {post} author " * levels
+            query = "{ users(limit: 1) " + opened + "{ name }" + " } }" * levels + "}"
+            for _ in range(2):  # the second time, its plan is known
+                why = await compared(running, query, {})
+                assert why is (Fallback.DEEP if levels == 9 and compiling.startswith("sqlite") else None)
+                assert (await running.send(query)).status_code == 200
+
+
+async def test_a_switch_that_is_null_is_refused(compiling: str) -> None:
+    """A variable with a default may still be null: neither true nor false."""
+    declared = "query($y: Boolean = true)"
+    async with site(compiling) as running:
+        await fill(running.running, users=1)
+        for selected in (
+            '{ user(id: "u0") { userId name @include(if: $y) } users { userId } }',
+            '{ user(id: "u0") @skip(if: $y) { name } users { userId } }',
+            "{ ...F @skip(if: $y) } fragment F on Query { users { userId } }",
+        ):
+            assert await compared(running, declared + selected, {"y": None}) is Fallback.REFUSED
+            response = await running.send(declared + selected, y=None)
+            assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["VALIDATION"]
+            assert await compared(running, declared + selected, {}) is None
+
+
 async def test_other_stores_are_read_level_by_level() -> None:
     async with site("memory:") as running:
         await fill(running.running, users=3, posts=2)

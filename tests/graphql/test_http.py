@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import httpx2
@@ -207,6 +207,37 @@ async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
         assert error["message"].startswith("name: A name begins with a capital letter; email: ")
 
 
+@dataclass(frozen=True)
+class Wish:
+    title: str
+    tags: list[Annotated[str, Field(max_length=8)]] = field(default_factory=list)
+    note: str | None = "none"
+
+
+async def test_objects_that_are_sent(sqlite: str) -> None:
+    """The schema says that what has a default may be null. Where None is a value, null is that."""
+    api = api_of()
+
+    @api.mutation
+    async def wish(asked: Asked, wish: Wish) -> str | None:
+        return f"{wish.title} {wish.tags} {wish.note}"
+
+    async with site(sqlite, api) as running:
+        query = "mutation($wish: WishInput!) { wish(wish: $wish) }"
+        assert (await running.data(query, wish={"title": "a", "tags": None, "note": None}))["wish"] == "a [] None"
+        literal = 'mutation { wish(wish: {title: "a", tags: null}) }'
+        assert (await running.data(literal))["wish"] == "a [] none"
+        [error] = await running.errors(query, wish={"title": "a", "tags": ["a" * 9]})
+        said = "String should have at most 8 characters"
+        assert (error["message"], error["extensions"]["fields"]) == (
+            f"wish.tags.0: {said}",
+            [{"field": "wish.tags.0", "message": said}],
+        )
+        write = 'mutation { writePost(id: "1", authorId: "u", title: "t", tags: null) { events { data } } }'
+        [event] = (await running.data(write))["writePost"]["events"]
+        assert event["data"]["tags"] == []
+
+
 # ---- rules ----------------------------------------
 
 
@@ -400,6 +431,38 @@ async def test_limits(sqlite: str, query: str, message: str) -> None:
         response = await running.send(query)
         assert response.status_code in (400, 422), response.text
         assert message in response.json()["errors"][0]["message"]
+
+
+ONE_EACH = " ".join(f"a{n}: posts(limit: 1) {{ author {{ name }} }}" for n in range(99))
+"""199 rows for each user."""
+
+
+EACH = "{ users(limit: 500) { " + ONE_EACH + " %s } }"
+POSTS = "{ users(limit: %d) { posts(limit: %d) { title } } }"
+AUTHORS = "{ users(limit: 500) { posts(limit: %d) { author { name } } } }"
+DEEP = "{ post(id: 1) " + "{ author { posts(limit: 1) " * 9 + "%s" + " } }" * 9 + "}"
+
+
+def with_aliases(count: int) -> str:
+    return "{ users { " + " ".join(f"a{n}: name" for n in range(count)) + " } }"
+
+
+@pytest.mark.parametrize(
+    ("at", "above"),
+    [
+        (with_aliases(100), with_aliases(101)),
+        ("{ users { " + "name " * 499 + "} }", "{ users { " + "name " * 500 + "} }"),
+        (DEEP % "{ title }", DEEP % "{ author { name } }"),
+        (POSTS % (250, 399), POSTS % (250, 400)),
+        (AUTHORS % 99, AUTHORS % 100),
+        (EACH % "", EACH % "posts(limit: 2) { title }"),
+    ],
+)
+async def test_limits_hold_to_the_last(sqlite: str, at: str, above: str) -> None:
+    """What is exactly at a limit is executed. A list of one row counts, too, as does a row that another leads to."""
+    async with site(sqlite) as running:
+        assert (await running.send(at)).status_code == 200
+        assert (await running.send(above)).status_code == 422
 
 
 @pytest.mark.parametrize("depth", [50, 120, 180, 250, 2_000])

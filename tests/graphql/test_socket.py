@@ -16,6 +16,7 @@ from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, Write, api_of, members, users, writings
 from twofold import Projection
 from twofold.api import Actor, logged_in
+from twofold.graphql.plan import MOST_VARIANTS
 from twofold.web.graphql import live
 from twofold.web.graphql import socket as module
 from twofold.web.serving.admission import Admission
@@ -122,10 +123,37 @@ async def test_conditions_tokens_and_rows_that_are_gone(sqlite: str) -> None:
             found = (await client.next())["data"]["n"]
             assert (found["rows"], found["gone"]) == ([], ["a"])
         await running.running.execute(members, "b", Join("Abe", "e"))
+        await running.running.settled(timeout_s=WITHIN_S)
         async with connect() as client:
             await client.begin()
             await client.ask("1", query, a=found["token"])
             assert (await client.next())["data"]["n"]["rows"] == [{"name": "Abe"}]
+
+
+async def test_a_switch_that_is_null_is_refused(sqlite: str) -> None:
+    """A variable with a default may still be null."""
+    query = "subscription($y: Boolean = true) { users { rows { userId name @include(if: $y) } } }"
+    async with site(sqlite) as running, served(running) as connect, connect() as client:
+        await client.begin()
+        await client.ask("1", query, y=None)
+        refused = await client.hear()
+        assert (refused["type"], refused["payload"][0]["extensions"]["code"]) == ("error", "VALIDATION"), refused
+        await client.ask("1", query)
+        assert (await client.next())["data"] == {"users": {"rows": []}}
+
+
+async def test_variants_of_a_subscription_are_kept_within_a_bound(sqlite: str) -> None:
+    names = [f"v{n}" for n in range(6)]
+    declared = ", ".join(f"${name}: Boolean!" for name in names)
+    fields = " ".join(f"{name}: name @include(if: ${name})" for name in names)
+    query = f"subscription({declared}) {{ users {{ rows {{ userId {fields} }} }} }}"
+    async with site(sqlite) as running, served(running) as connect, connect() as client:
+        await client.begin()
+        for number in range(2**6):
+            await client.ask("1", query, **{name: bool(number >> n & 1) for n, name in enumerate(names)})
+            assert (await client.next())["data"] == {"users": {"rows": []}}
+            await client.say(type="complete", id="1")
+        assert len(running.execution.documents.operation(query, None).plans) <= MOST_VARIANTS + 1
 
 
 async def test_relations_in_a_subscription(compiling: str) -> None:
@@ -214,7 +242,7 @@ async def test_rules_and_scopes(sqlite: str) -> None:
 
 
 async def test_a_connection_has_a_limit(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_SUBSCRIPTIONS", 1)
+    monkeypatch.setattr("twofold.web.live.client.MOST_SUBSCRIPTIONS", 1)
     async with site(sqlite) as running, served(running) as connect, connect() as client:
         await client.begin()
         await client.ask("1", ALL)

@@ -115,6 +115,24 @@ async def test_later_it_waits_for_the_store(
         assert view.snapshots == 1
 
 
+async def test_who_resumed_and_got_changes_waits_for_the_store(
+    log: MemoryLog, running: Running, reading: Running, store: Away
+) -> None:
+    """Like a watcher that began with a snapshot, also if it needs a new one just then."""
+    async with viewed(reading, balances) as view:
+        pass
+    await deposited(log, "a", 1)
+    async with viewed(reading, balances, after=view.token) as resumed:
+        await resumed.until(lambda view: "a" in view.rows)
+        store.away = True
+        [watcher] = reading.watching._watchers
+        watcher.begin_again()
+        await asyncio.sleep(0.05)
+        store.away = False
+        await resumed.until(lambda view: view.snapshots == 1)
+        assert resumed.ended is None
+
+
 async def test_a_snapshot_that_breaks_off_begins_again(
     log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""What each request does, and what is answered: status, body and the order's version, without HTTP itself."""
+"""What each command does, and its response: status, body and the order's version, without HTTP itself."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Asked:
 
 
 async def create(running: Running, request: OrderWriteRequest, asked: Asked) -> Answer:
-    """Create an order; the same request again changes nothing and gets the same answer."""
+    """Create an order. The same request again changes nothing and returns the original response."""
 
     async def work() -> Answer:
         done = await running.execute(
@@ -62,7 +62,7 @@ async def add_item(running: Running, id: str, item: Item, asked: Asked) -> Answe
 
 
 async def submit(running: Running, id: str, asked: Asked) -> Answer:
-    """Submit an order. The answer is of the write model: the read models may not have it yet."""
+    """Submit an order. The response is from the write model: the read models may not have it yet."""
 
     async def work() -> Answer:
         done = await _changed(running, id, SubmitOrder(running.ambient.now()), asked)
@@ -80,7 +80,7 @@ async def _changed(running: Running, id: str, command: AddItem | SubmitOrder, as
 
 
 async def _about(running: Running, id: str, asked: Asked, work: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Do it; if it is refused, the answer has the version of the order as well."""
+    """Do it. If it is refused, the response has the version of the order as well."""
     try:
         return await work()
     except (Rejected, VersionConflict) as error:
@@ -89,7 +89,7 @@ async def _about(running: Running, id: str, asked: Asked, work: Callable[[], Awa
 
 
 def refused(error: TwofoldError, asked: Asked) -> Answer:
-    """Why nothing was done. Raises: the error, if it is none of the caller's."""
+    """The response to an error. Raises: the error itself, if the caller can do nothing about it."""
     match error:
         case Rejected():
             return fault({UNKNOWN: 404, EXISTS: 409}.get(error.code or "", 422), str(error), error.code or "rejected")

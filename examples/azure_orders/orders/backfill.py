@@ -1,7 +1,7 @@
-"""`python -m orders.backfill`: fold the whole container again, and then show the new rows instead of the old ones.
+"""`python -m orders.backfill`: fold the whole container again, then replace the old rows by the new ones.
 
-The new rows go into tables beside the old ones, which functions read and write meanwhile; they change places in one
-transaction. Whatever stops this program leaves the old rows as they are, and the next run begins again.
+The new rows go into tables beside the old ones, which functions read and write meanwhile; one transaction swaps them.
+Whatever stops this program leaves the old rows as they are, and the next run begins again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The projection, rung for by the change feed.
+"""The projection, and the change feed as its doorbell.
 
-A batch of the trigger names neither its range nor its place in it, can come twice, late or to two hosts, and is lost
-when the function fails once too often. So it is a doorbell and no more: the projection reads the container by itself,
-from its own checkpoint in the read store, in whose transaction the rows change, until it has passed what rang.
+A batch of the trigger names neither its range nor a continuation. It can come twice, late or to two hosts. So it is no
+more than a doorbell: the projection reads the container by itself, from its own checkpoint, which moves in the
+transaction that writes the rows, until it has passed the batch.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from orders import order as domain
 
 
 def _number(value: Any) -> Any:
-    """A JSON number as it was written; a text is none."""
+    """A JSON number as it was written, not a text."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("Input should be a number")
     return Decimal(value)

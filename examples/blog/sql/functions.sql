@@ -1,5 +1,5 @@
--- The commands: each changes the tables and says what happened, in one transaction. A function says no with SQLSTATE
--- TF422 and a code, a constraint by its name (see commands.py). `./dev blog` runs this file at every start.
+-- The commands. Each changes the tables and records what happened, in one transaction. A function refuses with SQLSTATE
+-- TF422 and a code; commands.py maps the names of constraints to codes. `./dev blog` runs this file at every start.
 
 CREATE OR REPLACE FUNCTION fn_create_user(p_name text, p_email text) RETURNS uuid
 LANGUAGE plpgsql AS $$
@@ -26,7 +26,7 @@ BEGIN
     RETURN new_id;
 END $$;
 
--- Anyone who is logged in may approve a draft. A post that is approved or published already stays as it is.
+-- Any user may approve a draft. For a post that is approved or published, nothing changes.
 CREATE OR REPLACE FUNCTION fn_approve_post(p_post_id uuid, p_user_id uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -39,7 +39,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Authors publish their own posts. One that is published already stays as it is.
+-- Only the author may publish a post. Publishing it again changes nothing.
 CREATE OR REPLACE FUNCTION fn_publish_post(p_post_id uuid, p_user_id uuid) RETURNS boolean
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -65,7 +65,7 @@ BEGIN
     RETURN true;
 END $$;
 
--- Counts a view. Returns how many there are now.
+-- Counts a view and returns the new count.
 CREATE OR REPLACE FUNCTION fn_view_post(p_post_id uuid) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -80,11 +80,7 @@ BEGIN
     RETURN views;
 END $$;
 
--- Who has this address, in whatever case; NULL if nobody has.
-CREATE OR REPLACE FUNCTION fn_log_in(p_email text) RETURNS uuid
-LANGUAGE sql STABLE AS $$ SELECT id FROM tb_user WHERE lower(email) = lower(p_email) $$;
-
--- ---- what the commands above have in common
+-- ---- shared by the commands
 
 CREATE OR REPLACE FUNCTION fn_require_user(p_user_id uuid) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -94,7 +90,7 @@ BEGIN
     END IF;
 END $$;
 
--- Locks a post for a user who is logged in. Returns its author.
+-- Locks a post and returns its author.
 CREATE OR REPLACE FUNCTION fn_lock_post(p_post_id uuid, p_user_id uuid) RETURNS uuid
 LANGUAGE plpgsql AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- The write model. `./dev blog` runs this file at every start, so each statement can be repeated.
+-- The write model. `./dev blog` runs this file at every start, so every statement is repeatable.
 
 CREATE TABLE IF NOT EXISTS tb_user (
     id         uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -6,7 +6,7 @@ CREATE TABLE IF NOT EXISTS tb_user (
     email      text NOT NULL CONSTRAINT tb_user_email_form CHECK (email ~ '^[^@\s]+@[^@\s]+$' AND length(email) <= 254),
     created_at timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX IF NOT EXISTS tb_user_email_key ON tb_user (lower(email));
+CREATE UNIQUE INDEX IF NOT EXISTS tb_user_email_key ON tb_user (lower(email COLLATE "C"));
 CREATE INDEX IF NOT EXISTS tb_user_newest ON tb_user (created_at DESC, id DESC);
 
 CREATE TABLE IF NOT EXISTS tb_post (
@@ -29,8 +29,8 @@ CREATE TABLE IF NOT EXISTS tb_post_stats (
 );
 CREATE INDEX IF NOT EXISTS idx_popular_posts_views ON tb_post_stats (view_count DESC, post_id DESC);
 
--- What is inserted here enters the feed: USER_CREATED of aggregate 7 becomes an event of the stream user-7. The row and
--- the event commit together.
+-- A row inserted here is appended to the feed when its transaction commits: USER_CREATED with the aggregate 7 becomes an
+-- event of the stream user-7.
 CREATE TABLE IF NOT EXISTS tb_domain_events (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     event_type   text NOT NULL,
@@ -51,3 +51,31 @@ END $$;
 
 CREATE OR REPLACE TRIGGER note_domain_event AFTER INSERT ON tb_domain_events
 FOR EACH ROW EXECUTE FUNCTION fn_note_domain_event();
+
+-- The audit log is read from the feed, so no function can forget to write it. An insert appends an event.
+CREATE OR REPLACE VIEW tb_audit_log AS
+SELECT
+    e.position AS id,
+    coalesce(e.data ->> 'action', a.action) AS action,
+    coalesce(e.data ->> 'table_name', 'tb_' || split_part(e.stream, '-', 1)) AS table_name,
+    substr(e.stream, strpos(e.stream, '-') + 1)::uuid AS record_id,
+    e.meta ->> 'actor' AS actor,
+    e.recorded_at AS created_at
+FROM twofold.events e
+JOIN (
+    VALUES
+        ('USER_CREATED', 'CREATE_USER'), ('POST_CREATED', 'CREATE_POST'), ('POST_APPROVED', 'APPROVE_POST'),
+        ('POST_PUBLISHED', 'PUBLISH_POST'), ('POST_VIEWED', 'VIEW_POST'), ('POST_DELETED', 'DELETE_POST'),
+        ('RECORD_AUDITED', NULL)
+) a (type, action) ON a.type = e.type;
+
+CREATE OR REPLACE FUNCTION fn_audit() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO tb_domain_events (event_type, aggregate_id, event_data)
+    VALUES ('RECORD_AUDITED', NEW.record_id, jsonb_build_object('action', NEW.action, 'table_name', NEW.table_name));
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER audit INSTEAD OF INSERT ON tb_audit_log
+FOR EACH ROW EXECUTE FUNCTION fn_audit();

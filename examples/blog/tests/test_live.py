@@ -37,6 +37,19 @@ async def test_a_subscriber_hears_of_what_is_published_and_deleted(blog: Blog) -
         assert ([one["postId"] for one in news["rows"]], news["gone"], news["snapshot"]) == ([third], [second], False)
 
 
+async def test_a_subscriber_may_want_the_posts_of_one_author_from_now_on(blog: Blog) -> None:
+    ann, bea = await blog.sign_up("Ann"), await blog.sign_up("Bea")
+    await ann.publish(await ann.write("Old"))
+    await blog.running.settled(timeout_s=20)
+    now = await blog.sql.fetchval("SELECT to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+    wanted = f'authorId: "{ann.id}", publishedAt__gt: "{now}"'
+    async with blog.subscribed(f"subscription {{ postPublished({wanted}) {PUBLISHED} }}") as following:
+        assert (await following())["postPublished"]["rows"] == []
+        await bea.publish(await bea.write("Another's"))
+        await ann.publish(await ann.write("New"))
+        assert [one["post"]["title"] for one in (await following())["postPublished"]["rows"]] == ["New"]
+
+
 async def published_at(blog: Blog, post: str) -> Any:
     """As POST_PUBLISHED has it, for readers with SQL."""
     data = "SELECT event_data FROM tb_domain_events WHERE event_type = 'POST_PUBLISHED' AND aggregate_id = $1"

@@ -1,5 +1,6 @@
 """Every mutation, and every code and message with which it is refused."""
 
+import asyncio
 from uuid import uuid4
 
 import pytest
@@ -124,10 +125,24 @@ async def test_one_key_is_one_command(blog: Blog) -> None:
     assert other["a"]["id"] not in (a, b)
 
 
+async def test_many_at_once(blog: Blog) -> None:
+    """One of those who want the same address gets it, and every view counts."""
+    wanted = [{"name": f"Ann {n}", "email": f"{'aA'[n % 2]}nn@example.com"} for n in range(12)]
+    responses = await asyncio.gather(*(blog.stranger.send(SIGN_UP, **each) for each in wanted))
+    codes = [each.json()["errors"][0]["extensions"]["code"] for each in responses if each.status_code != 200]
+    assert codes == ["DUPLICATE_EMAIL"] * 11
+    bea = await blog.sign_up("Bea")
+    post = await bea.write()
+    views = await asyncio.gather(*(blog.stranger.ask(VIEW, id=post) for _ in range(30)))
+    assert sorted(each["viewPost"] for each in views) == [*range(1, 31)]
+
+
 async def test_a_login(blog: Blog) -> None:
     ann = await blog.sign_up("Ann")
     response = await ann.http.post("/login", json={"email": "ANN@example.com"})
     assert (response.status_code, set(response.json())) == (200, {"token"})
+    zoe = await blog.sign_up("ZOË")
+    assert zoe.token is not None
     assert (await ann.http.post("/login", json={"email": "eve@example.com"})).status_code == 401
     assert (await ann.http.post("/login", json={"mail": "ann@example.com"})).status_code == 422
     post = await ann.write()

@@ -27,6 +27,9 @@ def test_the_lines_work_as_pasted_and_ctrl_c_ends_it_all() -> None:
         pasted = "\n".join(line for line in lines if "curl" in line)
         done = subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True, timeout=60)
         user, post = (json.loads(line)["data"] for line in done.stdout.splitlines())
+        by_sql = f"{lines[-1].partition(': ')[2]} -Atc 'SELECT name, post_count FROM v_user_with_stats'"
+        asked = subprocess.run(["bash", "-c", by_sql], capture_output=True, text=True, check=True, timeout=60)
+        assert asked.stdout == "Ann|1\n"
         assert user["createUser"]["id"]
         assert (post["createPost"]["title"], post["createPost"]["status"]) == ("Tea", "draft")
     finally:

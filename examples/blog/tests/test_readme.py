@@ -122,6 +122,11 @@ def test_every_file_and_name_in_its_table_exists() -> None:
             )
 
 
+def test_its_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert (HERE / target).exists(), target
+
+
 @pytest.mark.slow
 async def test_the_table_of_costs_has_the_form_of_the_readme(blog: Blog) -> None:
     """The figures are of a larger run: `./dev -- python -m blog.costs`."""

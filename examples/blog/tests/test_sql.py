@@ -82,6 +82,27 @@ async def test_a_function_in_the_style_of_the_page(blog: Blog) -> None:
     assert found == {"postPublished": [{"postId": post, "authorId": ann.id}]}
 
 
+async def test_the_audit_log_is_read_from_the_feed(blog: Blog) -> None:
+    """And what a function in the style of the page inserts into it enters the feed."""
+    ann = await blog.sign_up("Ann")
+    post = await ann.write()
+    await ann.publish(post)
+    await blog.sql.execute("""
+        CREATE OR REPLACE FUNCTION fn_create_user(p_name text, p_email text) RETURNS uuid LANGUAGE sql AS $$
+            WITH made AS (INSERT INTO tb_user (name, email) VALUES (p_name, p_email) RETURNING id)
+            INSERT INTO tb_audit_log (action, table_name, record_id) SELECT 'IMPORT_USER', 'tb_user', id FROM made
+            RETURNING record_id
+        $$""")
+    bea = await blog.sign_up("Bea")
+    rows = await blog.sql.fetch("SELECT action, table_name, record_id::text, actor FROM tb_audit_log ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("CREATE_USER", "tb_user", ann.id, None),
+        ("CREATE_POST", "tb_post", post, ann.id),
+        ("PUBLISH_POST", "tb_post", post, ann.id),
+        ("IMPORT_USER", "tb_user", bea.id, None),
+    ]
+
+
 async def test_events_that_are_none_are_refused(blog: Blog) -> None:
     insert = "INSERT INTO tb_domain_events (event_type, aggregate_id, event_data) VALUES ($1, gen_random_uuid(), $2)"
     for type_, data, state in (

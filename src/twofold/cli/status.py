@@ -52,9 +52,9 @@ def _of_view(view: operate.ViewStatus, several: bool) -> Row:
     return {
         "name": view.name,
         "version": view.version,
-        **({"partition": view.position.partition} if several else {}),
+        **({"partition": None} if several else {}),
         "kind": view.kind,
-        "position": str(view.position),
+        "position": None if view.position is None else str(view.position),
         "head": str(view.head),
         "lagEvents": view.lag_events,
         "lagSeconds": round(view.lag_s, 3),

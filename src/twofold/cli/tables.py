@@ -56,7 +56,7 @@ def _of_view(view: operate.ViewStatus) -> Row:
         "version": view.version,
         "live": view.live,
         "inThisApp": view.in_app,
-        "position": str(view.position),
+        "position": None if view.position is None else str(view.position),
         "owner": None,
         "note": "; ".join(filter(None, [_what(view), note_on_view(view)])),
     }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from twofold.errors import Contended, LeaseLost
-from twofold.feed.checkpoints import Checkpoint
-from twofold.feed.feed import FeedPage
+from twofold.feed.checkpoints import Checkpoint, FollowerId
+from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follow import Following, Look
-from twofold.feed.partitions import has_passed
+from twofold.feed.partitions import has_passed, related
 from twofold.messages import Position
 
 
@@ -18,13 +18,29 @@ class _Handled(Exception):
     """Nothing is left to do: the checkpoint has passed the events."""
 
 
-async def caught_up(following: Following, events: Iterable[Position], wait_s: float) -> AsyncGenerator[FeedPage, None]:
-    """Follow until these events are handled, and yield the pages that this call has handled, each once it is committed.
+async def caught_up(
+    followers: Sequence[Following], name: str, log: Feed, events: Sequence[Position], wait_s: float
+) -> AsyncGenerator[tuple[Following, FeedPage], None]:
+    """Follow with all followers of this name, one after another, until these events are handled.
 
-    While another worker holds the checkpoint, wait until that one has handled the events, or its lease has run out.
+    Yields the pages that this call has handled, each once it is committed. While another worker holds a checkpoint, it
+    waits until that one has handled the events, or its lease has run out. `followers` changes when a partition splits.
 
-    Raises: Contended if it holds on and has not handled them within `wait_s` seconds; like `Following.catch_up`.
+    Raises: Contended if that worker has not handled them within `wait_s` seconds; like `Following.catch_up`.
     """
+    done: set[FollowerId] = set()
+    while left := [one for one in followers if one.follower_id.name == name and one.follower_id not in done]:
+        mine = related(log, left[0].feed.partition, events)
+        try:
+            async with aclosing(_caught_up(left[0], mine, wait_s)) as pages:
+                async for page in pages:
+                    yield left[0], page
+        except PartitionSplit:  # it is no longer listed, but its parts are
+            continue
+        done.add(left[0].follower_id)
+
+
+async def _caught_up(following: Following, events: Sequence[Position], wait_s: float) -> AsyncGenerator[FeedPage, None]:
     last = list({event.partition: event for event in sorted(events)}.values())
     look = _looking(following, last, wait_s)
     while True:

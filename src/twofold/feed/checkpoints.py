@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -213,18 +213,26 @@ class Checkpoints(Protocol):
         """Release the checkpoint, so that the next holder need not wait. Does nothing if it was taken over."""
         ...
 
-    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """Replace the checkpoint of a partition that has split by those of its parts, in one transaction.
-
-        They are at the same offset, with the next epoch; one that exists already stays as it is. `parts` says which
-        parked entries go to which part. Raises: LeaseLost if it is not `at` this place in the claim's epoch.
-        """
-        ...
-
     async def parked(self, follower: FollowerId) -> Sequence[Parked]:
         """What is parked in this partition, in order of position."""
         ...
 
     async def traceback(self, follower: FollowerId, one: Parked) -> str:
         """The traceback of the error as Python shows it; empty if it is not known, or no longer."""
+        ...
+
+
+@runtime_checkable
+class SplitsCheckpoints(Protocol):
+    """Checkpoints of followers whose partitions may split. A capability of `Checkpoints`.
+
+    Those of projections have it, since a read store is not told what the log is. Those of reactors lie with the log.
+    """
+
+    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
+        """Replace the checkpoint of a partition that has split by those of its parts, in one transaction.
+
+        They are at the same offset, with the next epoch; one that exists already stays as it is. `parts` says which
+        parked entries go to which part. Raises: LeaseLost if it is not `at` this place in the claim's epoch.
+        """
         ...

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoints, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoints, FollowerId, Parked, SplitsCheckpoints
 from twofold.feed.feed import Feed
 from twofold.feed.partitions import ancestors, leaf_of, parts_of
 from twofold.messages import Stream
@@ -43,6 +43,8 @@ async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, 
 
 async def _split(checkpoints: Checkpoints, follower: FollowerId, parts: Sequence[int], feed: Feed, owner: str) -> bool:
     """Returns whether there was a checkpoint."""
+    if not isinstance(checkpoints, SplitsCheckpoints):
+        raise TypeError(f"{type(checkpoints).__name__} cannot split the checkpoint of {follower}")
     while (seen := await checkpoints.read(follower)) is not None:
         claim = await checkpoints.claim(seen, owner)
         if claim is None:

@@ -75,6 +75,12 @@ def parts_of(log: Feed, partition: int) -> Sequence[int]:
     return [number for number, parent in enumerate(log.parents(), 1) if parent == partition]
 
 
+def leaves_of(log: Feed, partition: int) -> Sequence[int]:
+    """The partitions in which the events of a partition lie now: itself, unless it has split."""
+    parts = parts_of(log, partition)
+    return [leaf for part in parts for leaf in leaves_of(log, part)] if parts else [partition]
+
+
 def leaf_of(log: Feed, partition: int, id: str) -> int:
     """The part of a partition, at the first split, that holds the streams with this id."""
     leaf = partition_of(log, id)

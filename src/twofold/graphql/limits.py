@@ -10,7 +10,7 @@ import graphql as g
 from graphql.language import ast
 
 from twofold.graphql.arguments import BACKWARD, FORWARD, LIMIT
-from twofold.graphql.behind import RowsField, behind
+from twofold.graphql.behind import OneField, RowField, RowsField, behind
 from twofold.read.conditions import MAX_LIMIT
 from twofold.read.query import DEFAULT_LIMIT
 
@@ -18,7 +18,8 @@ from twofold.read.query import DEFAULT_LIMIT
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`tokens`, `fields` and `aliases` of a document; `depth` of an operation, and `expanded` its fields with those of
-    its fragments, each time that one is spread. `cost`: rows that it may read, the product of all limits on a path.
+    its fragments, each time that one is spread. `cost`: rows that it may read, for each field that reads any the
+    product of all limits on its path.
     """
 
     tokens: int = 5_000
@@ -86,8 +87,10 @@ class Costs:
             field = self._schema.get_field(type_, node.name.value)
             if field is None:
                 continue
-            below = times * self._rows(field, node)
-            cost += below if below != times else 0
+            made = behind(field)
+            below = times * (self._rows(made, field, node) if isinstance(made, RowsField) else 1)
+            if isinstance(made, RowsField | RowField | OneField):
+                cost += below
             if node.selection_set is not None:
                 cost += self._cost(g.get_named_type(field.type), node.selection_set, below, depth + 1)
         return cost
@@ -104,11 +107,8 @@ class Costs:
                     return
                 yield from self._fields(parent, self._fragments[node.name.value].selection_set)
 
-    def _rows(self, field: g.GraphQLField, node: ast.FieldNode) -> int:
-        """How many rows a field may have."""
-        made = behind(field)
-        if not isinstance(made, RowsField):
-            return 1
+    def _rows(self, made: RowsField, field: g.GraphQLField, node: ast.FieldNode) -> int:
+        """How many rows a list may have."""
         names = (FORWARD[0], BACKWARD[0]) if made.connection else (LIMIT,)
         given = {each.name.value: each.value for each in node.arguments or () if each.name.value in names}
         default = DEFAULT_LIMIT if made.connection else field.args[LIMIT].default_value

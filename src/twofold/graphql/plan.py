@@ -15,7 +15,7 @@ from graphql.language import ast
 from twofold.api import Related
 from twofold.graphql.behind import ColumnField, OneField, Reading, RowField, RowsField, behind
 from twofold.graphql.documents import Operation
-from twofold.graphql.selection import Selection, switches_of
+from twofold.graphql.selection import Selection, Switches, switches_of
 from twofold.read.columns import Column
 from twofold.read.projection import Projection
 from twofold.read.tree import Branch, Constant, Value
@@ -37,6 +37,7 @@ class Fallback(Enum):
     OBJECT = "it selects fields of an object that is kept as JSON, or a list of decimals or bytes"
     NUMBER = "it selects a float or bytes, which engines write in their own way"
     REFUSED = "an argument, a rule or a scope refuses one of its fields: the others are still read"
+    DEEP = "it nests so many relations that the engine refuses the statement: about 16 levels on SQLite"
     UNUSUAL = (
         "a row holds a value that the engine writes in another way: a time without end, a decimal of over 99 digits"
     )
@@ -78,7 +79,7 @@ class Plan:
     """
 
     def __init__(
-        self, operation: Operation, schema: g.GraphQLSchema, switches: Mapping[str, bool], *, keyed: bool = False
+        self, operation: Operation, schema: g.GraphQLSchema, switches: Switches, *, keyed: bool = False
     ) -> None:
         self.keyed = keyed
         self._selection = Selection(operation.fragments, switches)
@@ -87,6 +88,8 @@ class Plan:
         self.roots: list[tuple[str, int | bytes]] = []
         self.reads: Any = None
         """What the store made of the trees."""
+        self.is_too_deep = False
+        """Whether the store has refused their statement."""
         root = schema.query_type
         for key, nodes in self._selection.fields([operation.node.selection_set]).items():
             if root is None or nodes[0].name.value == "__typename":
@@ -181,13 +184,21 @@ def plan_of(operation: Operation, schema: g.GraphQLSchema, variables: Any, *, ke
     found = plans.get(key)
     if found is None:
         try:
-            found = Plan(operation, schema, {name: bool(values.get(name)) for name in names}, keyed=keyed)
+            found = Plan(operation, schema, {name: values.get(name) for name in names}, keyed=keyed)
         except NotCompiled as error:
             found = error
-        if len(plans) > MOST_VARIANTS:
-            plans.pop(next(each for each in plans if each != "switches"))
-        plans[key] = found
+        except g.GraphQLError:
+            found = NotCompiled(Fallback.REFUSED)
+        keep(operation, key, found)
     if isinstance(found, NotCompiled):
         raise NotCompiled(found.why)
     plan: Plan = found
     return plan
+
+
+def keep(operation: Operation, key: Any, plan: object) -> None:
+    """Keep a plan with its operation, in place of the oldest one if there are many."""
+    plans: OrderedDict[Any, Any] = operation.plans
+    if len(plans) > MOST_VARIANTS:
+        plans.pop(next(each for each in plans if each != "switches"))
+    plans[key] = plan

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import graphql as g
 from graphql.language import ast
 
+Fragments: TypeAlias = Mapping[str, ast.FragmentDefinitionNode]
+Switches: TypeAlias = Mapping[str, bool | None]
+
 
 class Selection:
-    """The selections of an operation, with these values of the variables of its @skip and @include."""
+    """The selections of an operation, with these values of the variables of its @skip and @include.
 
-    def __init__(self, fragments: Mapping[str, ast.FragmentDefinitionNode], switches: Mapping[str, bool]) -> None:
+    A variable with a default may still be null.
+    """
+
+    def __init__(
+        self, fragments: Mapping[str, ast.FragmentDefinitionNode], switches: Mapping[str, bool | None]
+    ) -> None:
         self._fragments, self._switches = fragments, switches
 
     def fields(self, sets: Sequence[ast.SelectionSetNode]) -> dict[str, list[ast.FieldNode]]:
-        """Fields by their response key, in order. No type here has subtypes, so all conditions on types hold."""
+        """Fields by their response key, in order. No type here has subtypes, so all conditions on types hold.
+
+        Raises: GraphQLError for a @skip or @include whose variable is null.
+        """
         found: dict[str, list[ast.FieldNode]] = {}
         seen: set[str] = set()
 
@@ -44,6 +56,10 @@ class Selection:
                 if isinstance(value, ast.VariableNode)
                 else isinstance(value, ast.BooleanValueNode) and value.value
             )
+            if on is None:
+                raise g.GraphQLError(
+                    f"@{directive.name.value} needs true or false, and its variable is null", directive
+                )
             if on is skips:
                 return False
         return True

@@ -45,6 +45,11 @@ def fields_of(cls: type) -> dict[str, Any]:
     return {name: hints[name] for name in getattr(cls, "model_fields", {})}
 
 
+def null_leaves_out(given: Input) -> bool:
+    """Whether null is as if nothing was sent: there is a default, and the annotation has no None."""
+    return not given.required and not column_type(given.annotation)[1]
+
+
 def list_member(annotation: Any) -> Any:
     """The type of the members of a list; None if it is not a list of one type."""
     origin = get_origin(annotation) or annotation
@@ -159,7 +164,13 @@ class Types:
                     for field, one in given.items()
                 }
 
-            self._made["in", cls] = g.GraphQLInputObjectType(name, fields, description=_doc(cls)) if given else JSON
+            left_out = {camel(field) for field, one in given.items() if null_leaves_out(one)}
+
+            def sent(members: dict[str, Any]) -> dict[str, Any]:
+                return {name: each for name, each in members.items() if each is not None or name not in left_out}
+
+            made = g.GraphQLInputObjectType(name, fields, description=_doc(cls), out_type=sent) if given else JSON
+            self._made["in", cls] = made
         return self._made["in", cls]
 
     def arguments(self, inputs: Mapping[str, Input], owner: str) -> dict[str, g.GraphQLArgument]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from twofold.app import Running
 from twofold.feed.checkpoints import FollowerId
+from twofold.feed.partitions import partitions_of
 from twofold.messages import Position
 
 
@@ -15,8 +16,9 @@ from twofold.messages import Position
 class ViewStatus:
     """A view: how far the rows are that a read finds now, and what it is over (nothing: plain tables).
 
-    `lag_events` counts all events, wanted or not. `age_s` is the time since the last refresh, None unless it is
-    materialised. `note` says what needs attention: why this process cannot refresh it, or move its public name.
+    `lag_events` counts all events, wanted or not. Where the log has several partitions, there is no such position, and
+    the lag is that of the projections. `age_s` is the time since the last refresh, None unless it is materialised.
+    `note` says what needs attention: why this process cannot refresh it, or move its public name.
     """
 
     name: str
@@ -25,7 +27,7 @@ class ViewStatus:
     live: bool
     in_app: bool
     over: Sequence[FollowerId]
-    position: Position
+    position: Position | None
     head: Position
     lag_events: int
     lag_s: float
@@ -40,11 +42,12 @@ async def views(running: Running) -> list[ViewStatus]:
         return []
     head, lag = await running.log.head(), running.lags[running.log.partition]  # after the positions
     lag.mark(head)
+    several = len(partitions_of(running.log, spread=True)) > 1
     known = {view.follows: view for view in running.app.views}
     found = []
     for one in stored:
-        lag_events = await running.log.behind(one.position)
         view = known.get(one.follows)
+        lag_events = 0 if several else await running.log.behind(one.position)
         status = ViewStatus(
             name=one.follows.name,
             version=one.follows.version,
@@ -52,7 +55,7 @@ async def views(running: Running) -> list[ViewStatus]:
             live=one.live,
             in_app=view is not None,
             over=one.over,
-            position=one.position,
+            position=None if several else one.position,
             head=head,
             lag_events=lag_events,
             lag_s=await lag.seconds(one.position) if lag_events > 0 else 0.0,

@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, learn
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, learn, leaves_of
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -65,11 +65,11 @@ class Freshness:
         """Raises: InvalidToken if its position is beyond the end of its partition, or the log has no such partition."""
         await learn(self._log, [token.position.partition])
         try:
-            feed = feed_of(self._log, token.position.partition)
+            own = [feed_of(self._log, leaf) for leaf in leaves_of(self._log, token.position.partition)]
         except InvalidToken as error:
             raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
-        head = await feed.head()
-        if token.position > head:
+        head = max([await feed.head() for feed in own], key=lambda end: end.offset)  # the token may name a former one
+        if token.position.offset > head.offset:
             raise InvalidToken(
                 f"the token's position {token.position} is beyond the end of the log, {head}: leave it out to read "
                 f"what is here",

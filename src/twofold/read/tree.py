@@ -67,8 +67,12 @@ class Grown(msgspec.Struct, frozen=True):
     standing: Sequence[Standing]
 
 
+class TooDeep(Exception):
+    """The trees are nested so deeply that the engine refuses their statement."""
+
+
 Read = Callable[[Sequence[Query]], Awaitable[Grown]]
-"""Reads trees with the query of each branch, by place. Raises: Unavailable."""
+"""Reads trees with the query of each branch, by place. Raises: TooDeep, Unavailable."""
 
 
 @runtime_checkable

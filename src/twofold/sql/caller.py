@@ -49,7 +49,11 @@ class Caller:
         if isinstance(outcome, Failed):
             error = command.error(outcome)
             if error.__cause__ is not None:
-                log.warning("command %s: %s; detail: %s", meta.command_id, error.__cause__, outcome.detail)
+                about = f" by {outcome.constraint}" if outcome.constraint else ""  # message and detail may show values
+                log.warning(
+                    "command %s: the function of %s failed with SQLSTATE %s%s: PostgreSQL's log says more",
+                    *(meta.command_id, command.owner, outcome.sqlstate, about),
+                )
             raise error
         self._mark(outcome.position)
         answer = _answer(command, outcome.answer)

@@ -13,6 +13,7 @@ from twofold.codec import Codec
 from twofold.errors import ConfigurationError, NameHeld, TwofoldError
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.feed import Feed
+from twofold.feed.partitions import partitions_of
 from twofold.messages import Position
 from twofold.read.store import ReadStore
 from twofold.sql.view import View, ViewDefinition
@@ -89,12 +90,18 @@ class Views:
     def __init__(self, app: str, views: Sequence[View[Any]], rows: ReadStore, feed: Feed, codec: Codec) -> None:
         self._app, self._views, self._rows, self._feed, self._codec = app, views, rows, feed, codec
         self._tasks: list[asyncio.Task[None]] = []
-        self._to_show = list(views)
+        self._to_show = set(views)
         self._notes: dict[tuple[View[Any], str], str] = {}
 
     async def prepare(self) -> None:
         """Make what is missing. Raises: ConfigurationError, Unavailable."""
+        several = len(partitions_of(self._feed, spread=True)) > 1
         for view in self._views:
+            if several and view.refresh_ms is not None:
+                raise ConfigurationError(
+                    f"{view.owner} is materialised, which needs a log of one partition, where one position says how "
+                    f"fresh it is: leave out refresh_ms"
+                )
             await self._store.make(view.definition, self._feed.log_id)
         await self.show()
 
@@ -107,7 +114,7 @@ class Views:
         for view in list(self._to_show):
             try:
                 if await self._store.show(view.definition):
-                    self._to_show.remove(view)
+                    self._to_show.discard(view)  # a rebuild may look at the same time
                     self._note(view, "name", None)
             except NameHeld as error:
                 self._note(view, "name", str(error))

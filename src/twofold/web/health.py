@@ -161,9 +161,9 @@ def _line_of_view(view: operate.ViewStatus, works: bool) -> Follower:
     return Follower(
         name=view.name,
         version=view.version,
-        partition=view.position.partition,
+        partition=view.head.partition,
         kind=view.kind,
-        position=str(view.position),
+        position=None if view.position is None else str(view.position),
         head=str(view.head),
         lag_events=view.lag_events,
         lag_seconds=round(view.lag_s, 3),

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import websockets
 from starlette.middleware import Middleware
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -153,6 +154,29 @@ async def test_an_id_can_be_used_again_once_it_is_free(serve: Serve) -> None:
         assert "snapshot" in await said(socket)
 
 
+async def test_a_refusal_never_has_the_id_of_a_subscription_that_goes_on(serve: Serve) -> None:
+    """A problem with its id would end it."""
+    site = await serve()
+    name = "x" * 200
+    async with site.socket() as socket:
+        await ask(socket, id=name, subscribe="notes")
+        await said(socket)
+        for message in (
+            {},
+            {"subscribe": "notes"},
+            {"subscribe": "notes", "unsubscribe": True},
+            {"authorization": "ada"},
+        ):
+            await ask(socket, id=name, **message)
+            assert (await said(socket))["id"] == "", message
+        await ask(socket, id=name + "y", subscribe="notes")
+        assert (await said(socket))["id"] == ""
+        await ask(socket, id="y", subscribe="notes", unsubscribe=True)
+        assert (await said(socket))["id"] == "y"
+        await site.write("1", "ada")
+        assert (await said(socket))["id"] == name
+
+
 async def test_subscriptions_of_a_connection_are_bounded(serve: Serve) -> None:
     site = await serve()
     async with site.socket() as socket:
@@ -202,6 +226,12 @@ async def test_authorization_in_the_first_message(serve: Serve) -> None:
     async with site.socket(None) as socket:
         assert (await problem(socket, id="n", subscribe="notes"))[:2] == (401, "unauthorized")
         assert (await problem(socket, authorization="ada"))[0] == 400
+    address = f"{site.address.replace('http:', 'ws:')}/live"
+    async with websockets.connect(address, additional_headers={"Authorization": "ben"}) as socket:
+        refused = await problem(socket, authorization="ada", id="n", subscribe="notes")
+        assert (refused[0], "beside the header" in refused[2]) == (400, True)
+        await ask(socket, id="n", subscribe="notes")
+        assert (await said(socket))["snapshot"]["rows"] == {}
 
 
 async def test_a_login_that_ends_ends_its_subscriptions(
@@ -381,7 +411,7 @@ async def test_a_stop_says_that_the_service_restarts(serve: Serve, caplog: pytes
 
 
 async def test_a_connection_without_a_subscription_is_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("twofold.web.live.socket.IDLE_S", 0.2)
+    monkeypatch.setattr("twofold.web.live.client.IDLE_S", 0.2)
     site = await serve()
     async with site.socket() as socket, site.socket() as idle:
         await ask(socket, id="n", subscribe="notes")

@@ -104,6 +104,46 @@ async def test_another_scope_holds_at_once_and_skips_nothing(site: Site, rules: 
         assert bob.close_code == 1008
 
 
+@pytest.mark.parametrize("asked", range(2, 9))
+async def test_a_scope_that_changes_between_two_events_of_a_page(
+    site: Site, rules: Rules, monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """It holds from the next event on, and no event is skipped or told twice. `asked`: how often it is as before."""
+    begun = await site.write("0", "ada")
+    written = [("ada", "a1"), *[("bob", f"b{n}") for n in range(4)], ("ada", "a2"), ("bob", "b4"), ("ada", "end")]
+    for number, (owner, title) in enumerate(written, 1):
+        await site.write(str(number), owner, title)
+    scopes = iter([{}] * asked)
+    monkeypatch.setattr(site.app.state.api, "scope", lambda actor, projection: next(scopes, {"owner": "ada"}))
+    found: list[str] = []
+    async with socket(site, "ada", f"?after={begun}") as ada:
+        while found[-1:] != ["end"]:
+            found += await titles(ada, 1)
+    told = max(0, asked - 2)  # it is asked to begin, for the page, and before each event
+    assert found == [title for place, (owner, title) in enumerate(written) if place < told or owner == "ada"]
+
+
+async def test_events_that_are_not_told_are_passed(site: Site, rules: Rules, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are before the first that is."""
+    monkeypatch.setattr("twofold.web.live.happened.AT_ONCE", 2)
+    route = EventsRoute(
+        *("/removed", site.running, notes, {Removed: "NoteRemoved"}),
+        member="note",
+        returns=shown,
+        form=JsonForm(),
+        allow=rules.allow,
+    )
+    site.app.router.routes.append(route)
+    rules.everything.add("ada")
+    begun = await site.write("0", "ada")
+    for number in range(5):
+        await site.write(str(number), "bob")
+    await site.remove("3")
+    address = f"{site.address.replace('http', 'ws')}/removed?after={begun}"
+    async with websockets.connect(address, additional_headers={"X-User": "ada"}) as ada:
+        assert (await said(ada))["type"] == "NoteRemoved"
+
+
 async def test_a_row_that_cannot_be_made_is_null_and_hides_nothing_else(site: Site, rules: Rules) -> None:
     rules.everything.add("ada")
     async with socket(site, "ada") as ada, socket(site, "bob") as bob:

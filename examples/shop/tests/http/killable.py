@@ -50,6 +50,8 @@ class Client:
 class Shop(Client):
     """A shop and a client of it."""
 
+    within_s: float = WITHIN_S
+
     def __init__(self, folder: Path, *options: str, **headers: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             super().__init__(free.getsockname()[1], **headers)
@@ -63,7 +65,7 @@ class Shop(Client):
                 sys.executable, *command, *self._options, stdout=asyncio.subprocess.PIPE, stderr=log
             )
         assert self._process.stdout is not None
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(self.within_s):
             while b"serves" not in (line := await self._process.stdout.readline()):
                 assert line, (self._folder / "log").read_text()
 

@@ -137,7 +137,7 @@ class CosmosCheckpoints:
             raise lease_lost(claim, after)
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`. One batch: all partitions of a follower have one partition key."""
+        """See `SplitsCheckpoints.split`. One batch: all partitions of a follower have one partition key."""
         for _ in range(MOST_TRIES):
             row = await self._document(claim.follower)
             if row is None or (row["epoch"], claim.follower.partition, row["offset"]) != (claim.epoch, *_place(at)):

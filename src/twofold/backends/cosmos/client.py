@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 from urllib.request import getproxies
 
 import msgspec
 from azure.core import MatchConditions
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import ContainerProxy, CosmosClient
-from azure.cosmos.exceptions import CosmosHttpResponseError
+from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExistsError
 
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
@@ -25,6 +25,9 @@ from twofold.errors import ConfigurationError
 CONNECT_S = 5
 READ_S = 20
 MOST_OF_KEY = 1_000  # documents of a page
+
+T = TypeVar("T")
+_HOLDING: Any = {"partition_key": PartitionKey(path=KEY_PATH), "indexing_policy": INDEXED, "unique_key_policy": UNIQUE}
 
 
 class Changes(msgspec.Struct, frozen=True):
@@ -181,17 +184,12 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
             await client.__aenter__()
             database = client.get_database_client(address.database)
             if create:
-                database = await client.create_database_if_not_exists(address.database)
+                database = await _created(lambda: client.create_database_if_not_exists(address.database))
 
         async def container(name: str) -> Container:
             with errors(place):
                 if create:
-                    found = await database.create_container_if_not_exists(
-                        name,
-                        partition_key=PartitionKey(path=KEY_PATH),
-                        indexing_policy=INDEXED,
-                        unique_key_policy=UNIQUE,
-                    )
+                    found = await _created(lambda: database.create_container_if_not_exists(name, **_HOLDING))
                 else:
                     found = database.get_container_client(name)
                 properties = await found.read()
@@ -200,6 +198,14 @@ async def opened(address: Address, *, create: bool) -> AsyncIterator[Callable[[s
                 return Container(found, place, properties["_rid"])
 
         yield container
+
+
+async def _created(creating: Callable[[], Awaitable[T]]) -> T:
+    """What the SDK looks for, and creates if it is missing; another process may be faster in between."""
+    try:
+        return await creating()
+    except CosmosResourceExistsError:
+        return await creating()
 
 
 def _check(properties: Mapping[str, Any], place: str) -> None:

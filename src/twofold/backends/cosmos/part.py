@@ -24,6 +24,7 @@ MOST_DOCUMENTS = 1_000  # of one page
 FEWEST_DOCUMENTS = 32
 PAGE_BYTES = 8 * 1024 * 1024
 MOST_COUNTED = 10_000  # events; beyond, lag is estimated
+BEHIND_S = (0.05, 0.2, 1.0)  # how long a replica is waited for, before the log counts as an older one
 
 _SMALL = 2
 
@@ -124,10 +125,9 @@ class Part:
 
     async def _page(self, after: Position, limit: int, until: Position | None) -> FeedPage:
         documents = max(FEWEST_DOCUMENTS, min(_SMALL * limit, MOST_DOCUMENTS))
-        pages = await self._changes(places.read_from(after.offset), documents)
+        pages, newest = await self._changes_after(after, documents)
         if until is None and not self._registry.is_leaf(self.partition):
             raise PartitionSplit(self.partition)
-        newest = Position(self.partition, places.end(min(page.newest for page in pages)))
         if after > newest:
             check_not_beyond(after, newest)
         upto = Position(self.partition, places.end(min(page.upto for page in pages)))
@@ -158,6 +158,17 @@ class Part:
                 return await all_of(self._container.changes(source, after, limit) for source in sources)
             except RangeGone:
                 await self._registry.refresh()
+
+    async def _changes_after(self, after: Position, limit: int) -> tuple[Sequence[Changes], Position]:
+        """A page of each feed range, and how far they go. A replica may be behind the one that was read before."""
+        pauses_s = iter(BEHIND_S)
+        while True:
+            pages = await self._changes(places.read_from(after.offset), limit)
+            newest = Position(self.partition, places.end(min(page.newest for page in pages)))
+            pause_s = next(pauses_s, None)
+            if after <= newest or pause_s is None:
+                return pages, newest
+            await asyncio.sleep(pause_s)
 
     async def documents(self, upto: int | None) -> list[Document]:
         """The newest version of all documents up to an LSN, or to the end. Raises: Unavailable."""
@@ -198,7 +209,7 @@ class Part:
 
     async def behind(self, after: Position) -> int:
         """See `Feed.behind`."""
-        head = await self.head()
+        _, head = await self._changes_after(after, 1)
         check_not_beyond(after, head)
         return await self.distance(after, head)
 

@@ -88,7 +88,7 @@ class MemoryCheckpoints:
             self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
         now = self.movable(claim, at)
         for number, entries in parts.items():
             name = claim.follower.in_partition(number)
@@ -105,8 +105,10 @@ class MemoryCheckpoints:
             table.pop(claim.follower, None)
 
     def level(self, rollup: FollowerId, claim: Claim) -> None:
-        """Move the checkpoint of a rollup to where that of its source is."""
+        """Move the checkpoint of a rollup to where that of its source is, if it has one yet."""
         now, name = self.rows[claim.follower], rollup.in_partition(claim.follower.partition)
+        if name not in self.rows:
+            return
         place = {"log_id": now.log_id, "position": now.position, "generation": now.generation}
         self.rows[name] = replace(self.rows[name], **place)
 
@@ -133,7 +135,8 @@ class MemoryCheckpoints:
         belongs = next((owner for row in old if (owner := self.owners.get(row.follower)) is not None), None)
         self.forget(follower)
         self.forget(built)
-        lease = {"epoch": max(row.epoch for row in old) + 1, "heartbeat": max(row.heartbeat for row in old) + 1}
+        epoch, heartbeat = (max([getattr(row, name) for row in old], default=0) for name in ("epoch", "heartbeat"))
+        lease = {"epoch": epoch + 1, "heartbeat": heartbeat + 1}
         for row, entries in zip(new, parked, strict=True):
             name = follower.in_partition(row.follower.partition)
             self.rows[name] = replace(row, follower=name, owner=None, wanted_by=None, **lease)

@@ -63,10 +63,6 @@ class RoutedCheckpoints:
         """See `Checkpoints.advance`."""
         await self._of(claim.follower).advance(claim, after, to, parked, unparked)
 
-    async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`; the parts of a partition are stored with it."""
-        await self._of(claim.follower).split(claim, at, parts)
-
     async def release(self, claim: Claim) -> None:
         """See `Checkpoints.release`."""
         await self._of(claim.follower).release(claim)

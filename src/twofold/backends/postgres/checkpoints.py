@@ -100,7 +100,7 @@ class PostgresCheckpoints:
         await self._database.run_once(lambda c: commit(c, ADVANCE, move))
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
         await self._database.run_once(lambda c: self._split(c, claim, at, parts))
 
     async def _split(self, connection: Any, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:

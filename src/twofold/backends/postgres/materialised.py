@@ -34,11 +34,15 @@ class Beside(msgspec.Struct, frozen=True):
 async def make_beside(connection: Connection, replaced: Mapping[FollowerId, FollowerId]) -> Sequence[Beside]:
     """Make those over any of these tables again, over the tables that replace them. It takes as long as a refresh.
 
-    They are gone again if the transaction is rolled back.
+    They are gone again if the transaction is rolled back. Until it ends the old ones are not refreshed: that would lock
+    the tables.
     """
     names, versions = [one.name for one in replaced], [one.version for one in replaced]
-    made = []
-    for name, version, definition, live, indexes in await connection.fetch(_SQL["over"], names, versions):
+    found, made = await connection.fetch(_SQL["over"], names, versions), []
+    if found:
+        await connection.execute(_SQL["patience"])
+    for name, version, definition, live, indexes in found:
+        await connection.execute(_SQL["alone"], name, version)
         over_new = reduce(
             lambda sql, one: sql.replace(table_name(one), table_name(replaced[one])), replaced, definition
         )

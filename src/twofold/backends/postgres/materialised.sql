@@ -11,6 +11,13 @@ WHERE v.materialised AND EXISTS (
 )
 ORDER BY v.name, v.version
 
+-- name: patience
+-- For the refresh in progress; the next one is left out until the end of this transaction.
+SELECT set_config('lock_timeout', '60s', true)
+
+-- name: alone
+SELECT pg_advisory_xact_lock(1953984358, hashtext(concat_ws(' ', $1::text, $2::integer)))
+
 -- name: columns
 SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)
 FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped

@@ -18,14 +18,19 @@ INSERT INTO twofold.views (name, version, fingerprint, definition, over_names, o
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0)
 
 -- name: reached
--- The position of a materialised view; then the one that a refresh after this statement has at least.
-SELECT v.position, coalesce(
-    CASE WHEN v.over_names = '{}' THEN (SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1)
-    ELSE (
-        SELECT min(c.position) FROM unnest(v.over_names, v.over_versions) o (name, version)
-        JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
-    ) END, 0), (SELECT l.log_id FROM twofold.log l), v.refreshed_at
-FROM twofold.views v WHERE v.name = $1 AND v.version = $2
+-- The position of a materialised view; then the one that a refresh after this statement has at least, and of which log: that
+-- of the checkpoints, since the log may be in another database, or the one here.
+SELECT v.position, r.position, coalesce(r.log_id, v.log_id), v.refreshed_at
+FROM twofold.views v CROSS JOIN LATERAL (
+    SELECT coalesce(min(c.position), 0) AS position, CASE WHEN min(c.log_id) < max(c.log_id) THEN '' ELSE min(c.log_id) END AS log_id
+    FROM unnest(v.over_names, v.over_versions) o (name, version)
+    JOIN twofold.checkpoints c ON c.kind = 'projection' AND c.name = o.name AND c.version = o.version
+    HAVING v.over_names <> '{}'
+    UNION ALL
+    SELECT coalesce((SELECT e.position FROM twofold.events e ORDER BY e.position DESC LIMIT 1), 0), l.log_id
+    FROM twofold.log l WHERE v.over_names = '{}'
+) r
+WHERE v.name = $1 AND v.version = $2
 
 -- name: all
 -- With the position of the rows that a read finds now, and the seconds since the refresh of a materialised one.

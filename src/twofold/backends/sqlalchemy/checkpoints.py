@@ -90,7 +90,7 @@ class SqlCheckpoints:
         await self._database.transaction(lambda c: move(c, claim, after, to, parked, unparked))
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
         await self._database.alone(lambda c: _split(c, claim, at, parts))
 
     async def release(self, claim: Claim) -> None:

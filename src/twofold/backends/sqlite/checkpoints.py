@@ -120,7 +120,7 @@ class SqliteCheckpoints:
         await self._write(move, claim, after, to, parked, unparked)
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
         await self._write(_split, claim, at, parts)
 
     async def release(self, claim: Claim) -> None:

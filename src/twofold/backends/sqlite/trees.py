@@ -13,9 +13,10 @@ from twofold.backends.sqlite.tables import TableSql, table_sql
 from twofold.backends.statements import quoted
 from twofold.read.projection import Table
 from twofold.read.store import Query
-from twofold.read.tree import MARK, Branch, Constant, Grown, Standing, Value, tables_of
+from twofold.read.tree import MARK, Branch, Constant, Grown, Standing, TooDeep, Value, tables_of
 from twofold.read.written import Member
 
+_TOO_DEEP = "tree is too large"  # a thousand levels of expressions, which are about 16 of rows
 _MARK = f"char({ord(MARK)})"
 
 
@@ -103,13 +104,18 @@ def _fits(value: Value) -> list[str]:
 
 
 def grown(db: apsw.Connection, asked: Iterable[tuple[TreesSql, Sequence[Query]]]) -> list[Grown]:
-    """See `ReadsTrees`."""
+    """See `ReadsTrees`. Raises: TooDeep."""
     return [_grown(db, sql, queries) for sql, queries in asked]
 
 
 def _grown(db: apsw.Connection, sql: TreesSql, queries: Sequence[Query]) -> Grown:
     row: Any
-    [row] = db.execute(*sql.statement(queries)).fetchall()
+    try:
+        [row] = db.execute(*sql.statement(queries)).fetchall()
+    except apsw.SQLError as error:
+        if _TOO_DEEP in str(error):
+            raise TooDeep from error
+        raise
     standing = [
         Standing(table, *standing_of(table.follows, text)) for table, text in zip(sql.tables, row, strict=False)
     ]

@@ -54,9 +54,13 @@ class CatchUpConformance(OnBackend):
 
     @MODELS
     async def test_it_folds_all_there_is_where_nothing_is_named(self, called: Running, model: Projection[Any]) -> None:
-        """As a process does that is called by a clock."""
+        """As a process does that is called by a clock. What it yields is in the rows by then."""
         receipts = [await deposit(called, f"a{n}", 1) for n in range(9)]
-        assert sorted(await caught_up(called, model, None)) == sorted(map(event_of, receipts))
+        folded = 0
+        async for events in called.catch_up(model):
+            folded += len(events)
+            assert await total(called, model) >= folded
+        assert folded == len(receipts)
 
     @MODELS
     async def test_g5_processes_that_are_called_at_once_fold_each_event_once(

@@ -10,9 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from twofold.backends.partitioned.checkpoints import RoutedCheckpoints
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, Parked, SplitsCheckpoints
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.material import at
@@ -44,9 +43,11 @@ class CheckpointConformance(OnBackend):
         return opened(request, f"other_{beside}")
 
     @pytest.fixture
-    def _splits(self, checkpoints: Checkpoints) -> None:
-        if isinstance(checkpoints, RoutedCheckpoints):
-            pytest.skip("the parts of a Partitioned never split")
+    def splitting(self, others: Checkpoints) -> SplitsCheckpoints:
+        """The same, where partitions may split."""
+        if not isinstance(others, SplitsCheckpoints):
+            pytest.skip("the partitions of this log never split")
+        return others
 
     async def test_what_was_never_registered_is_not_there(self, checkpoints: Checkpoints) -> None:
         """No checkpoint, and nothing parked."""
@@ -102,9 +103,8 @@ class CheckpointConformance(OnBackend):
         assert after.heartbeat > seen.heartbeat
         assert await others.claim(after, "taker") == Claim(ONE, holder.epoch + 1)
 
-    @pytest.mark.usefixtures("_splits")
     async def test_g5_a_partition_that_splits_leaves_its_checkpoint_to_its_parts(
-        self, checkpoints: Checkpoints, others: Checkpoints
+        self, checkpoints: Checkpoints, others: Checkpoints, splitting: SplitsCheckpoints
     ) -> None:
         """At the same place, in an epoch above its own, with what is parked; its holder can write no more."""
         await checkpoints.register(FIRST, LOG_ID, at(0, 1))
@@ -114,8 +114,8 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(zombie, at(0, 1), at(7, 1), [waits, too])
         claim = await claimed(others, FIRST)
         with pytest.raises(LeaseLost):
-            await others.split(claim, at(6, 1), {2: [waits], 3: [too]})
-        await others.split(claim, at(7, 1), {2: [waits], 3: [too]})
+            await splitting.split(claim, at(6, 1), {2: [waits], 3: [too]})
+        await splitting.split(claim, at(7, 1), {2: [waits], 3: [too]})
         found = await checkpoints.all_partitions(ONE)
         assert [(row.follower, row.position, row.owner, row.log_id) for row in found] == [
             (SECOND, at(7, 2), None, LOG_ID),
@@ -129,12 +129,13 @@ class CheckpointConformance(OnBackend):
             with pytest.raises(LeaseLost):
                 await checkpoints.advance(late, at(7, 1), at(8, 1))
 
-    @pytest.mark.usefixtures("_splits")
-    async def test_g5_a_part_that_has_begun_keeps_its_place(self, checkpoints: Checkpoints) -> None:
+    async def test_g5_a_part_that_has_begun_keeps_its_place(
+        self, checkpoints: Checkpoints, splitting: SplitsCheckpoints
+    ) -> None:
         """A checkpoint of the whole that another process registered late takes nothing back."""
         await checkpoints.register(SECOND, LOG_ID, at(9, 2))
         await checkpoints.register(FIRST, LOG_ID, at(0, 1))
-        await checkpoints.split(await claimed(checkpoints, FIRST), at(0, 1), {2: [], 3: []})
+        await splitting.split(await claimed(checkpoints, FIRST), at(0, 1), {2: [], 3: []})
         found = await checkpoints.all_partitions(ONE)
         assert [row.position for row in found] == [at(9, 2), at(0, 3)]
 

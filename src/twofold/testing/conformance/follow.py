@@ -131,7 +131,6 @@ class Delegating:
         self.beat, self.traceback = checkpoints.beat, checkpoints.traceback
         self.all_partitions, self.ownership = checkpoints.all_partitions, checkpoints.ownership
         self.advance, self.release, self.parked = checkpoints.advance, checkpoints.release, checkpoints.parked
-        self.split = checkpoints.split
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""

@@ -67,7 +67,7 @@ class MeetingConformance(OnBackend):
             refusing(running.rows, monkeypatch)
             fold.mended = True
             found = await running.parking.retry("balance")
-            assert [one.key for one in found.done] == ['["a"]', '["c"]']
+            assert sorted(one.key for one in found.done) == ['["a"]', '["c"]']
             assert [one.key for one in found.again] == ['["b"]']
             for _ in range(2):
                 assert [one.parked.key for one in await running.parking.list("balance")] == ['["b"]']

@@ -497,6 +497,29 @@ class WatchConformance(OnBackend):
             await agrees(resumed, here, balance)
             assert resumed.snapshots == 1
 
+    async def test_who_catches_up_is_told_each_row_once(
+        self,
+        log: LogStore,
+        here: Running,
+        elsewhere: Running,
+        balance: Projection[Balance],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """In several rounds of what it has missed, and then in those of the others."""
+        async with viewed(here, balance) as view:
+            pass
+        for number in range(12):
+            await deposited(log, f"r{number}", 1)
+        await settled(here)
+        monkeypatch.setattr(rounds, "NEAR_EVENTS", 2)
+        monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 3)
+        async with viewed(elsewhere, balance, after=view.token) as resumed:
+            await agrees(resumed, here, balance)
+            await deposited(log, "last", 1)
+            await resumed.until(lambda view: "last" in view.rows)
+        told = [key for changes in resumed.told for key in changes.rows]
+        assert (len(told), len(set(told)), resumed.snapshots) == (13, 13, 0)
+
     async def test_who_is_cut_off_between_two_rounds_misses_nothing(
         self,
         log: LogStore,

@@ -212,7 +212,7 @@ class SimulatedCheckpoints:
         await self._change(advance, "page")
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
-        """See `Checkpoints.split`."""
+        """See `SplitsCheckpoints.split`."""
 
         def split() -> None:
             memory = self._memory()

@@ -30,7 +30,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK_AGAIN_S = 0.1
 MOST_RANGES = 8
 MOST_STEPS = 200_000
-MOST_STEPS_POLLING = 4_000_000  # every follower polls its partition, while effects are retried for a long time
+MOST_STEPS_POLLING = 1_000_000  # every follower polls its partition, while effects are retried for a long time
 
 
 class World:

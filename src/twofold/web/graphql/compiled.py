@@ -14,7 +14,7 @@ from twofold.messages import Position
 from twofold.read.projection import Key, Table
 from twofold.read.query import check_not_parked
 from twofold.read.store import Query, QueryResult
-from twofold.read.tree import MARK, Grown, Read, ReadsTrees
+from twofold.read.tree import MARK, Grown, Read, ReadsTrees, TooDeep
 from twofold.web.graphql.context import Answered, Context
 from twofold.web.graphql.errors import located
 from twofold.web.graphql.parked import met
@@ -38,11 +38,16 @@ async def answered(plan: Plan, store: ReadsTrees, context: Context, variables: A
     """
     if not plan.trees:
         return Answered(_object([(key, content) for key, content in plan.roots if isinstance(content, bytes)]), ())
+    if plan.is_too_deep:
+        raise NotCompiled(Fallback.DEEP)
     asked = await _asked(plan, context, variables)
     read: Read = plan.reads or store.reads(plan.trees)
     plan.reads = read
     try:
         grown, positions = await _Reading(read, asked.queries, context).fresh()
+    except TooDeep:
+        plan.is_too_deep = True
+        raise NotCompiled(Fallback.DEEP) from None
     except TwofoldError as error:
         return _failed(plan, error, context)
     if any(_MARK in text for text in grown.texts):

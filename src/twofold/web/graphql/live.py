@@ -11,7 +11,7 @@ import msgspec
 from twofold.api import ServedPage
 from twofold.graphql.behind import ColumnField, LiveField, RowField, behind
 from twofold.graphql.documents import Operation
-from twofold.graphql.selection import Selection
+from twofold.graphql.selection import Selection, Switches
 from twofold.read.columns import RowFormat, Values
 from twofold.read.projection import Projection
 from twofold.read.watcher import RowChanges
@@ -49,7 +49,8 @@ async def subscription_of(
 class Live:
     """One subscription field of an operation: its selection, and what rounds are as JSON."""
 
-    def __init__(self, operation: Operation, schema: g.GraphQLSchema, switches: Mapping[str, bool]) -> None:
+    def __init__(self, operation: Operation, schema: g.GraphQLSchema, switches: Switches) -> None:
+        """Raises: GraphQLError if the variable of a @skip or @include is null."""
         self._selection = Selection(operation.fragments, switches)
         self._schema = schema
         root = schema.subscription_type

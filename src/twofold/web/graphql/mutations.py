@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from twofold.api import ServedCall
 from twofold.errors import ConfigurationError
 from twofold.graphql.behind import CommandField, OwnField
+from twofold.graphql.types import null_leaves_out
 from twofold.web.answers import encoded
 from twofold.web.bodies import JsonText, reader
 from twofold.web.forms import JsonForm
@@ -30,9 +31,12 @@ def command_resolver(made: CommandField, form: JsonForm) -> Callable[..., Any]:
     served = made.served
     endpoint = CallEndpoint(served, form) if isinstance(served, ServedCall) else CommandEndpoint(served, form, None)
 
+    left_out = {name for name, plain in made.inputs.items() if null_leaves_out(served.fields[plain])}
+
     async def execute(source: Any, info: Info, **arguments: Any) -> Any:
         context: Context = info.context
         await check_login(context.request, served.allow)
+        arguments = {name: value for name, value in arguments.items() if value is not None or name not in left_out}
         members = {endpoint.names[made.inputs[name]]: v for name, v in arguments.items() if name in made.inputs}
         if served.by is not None:
             members[endpoint.names[served.by]] = (await logged_in_actor(context.request)).id
@@ -76,7 +80,7 @@ def own_resolver(made: OwnField, form: JsonForm) -> Callable[..., Any]:
             plain = made.inputs[name]
             if value is None and not resolver.inputs[plain].required:
                 continue
-            given[plain] = _read(readers[plain], value, lambda rest, name=name: f"{name}/{rest}".rstrip("/"))
+            given[plain] = _read(readers[plain], value, lambda rest, name=name: f"{name}.{rest}".rstrip("."))
         await check_allowed(context.request, resolver.allow, given)
         return await resolver.function(await context.asked(str(info.path.key)), **given)
 
@@ -94,5 +98,5 @@ def _read(read: Callable[[JsonText], Any], value: Any, place: Callable[..., str]
 
 
 def _error(error: Mapping[str, Any], place: Callable[..., str]) -> dict[str, Any]:
-    rest = "/".join(str(part) for part in error["loc"])
+    rest = ".".join(str(part) for part in error["loc"])
     return {**error, "loc": ("argument", place(rest)), "input": error.get("input")}

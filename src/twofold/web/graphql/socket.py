@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from graphql import GraphQLError
 from graphql.execution.values import get_argument_values
-from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.graphql.documents import Operation, Refused
+from twofold.graphql.plan import keep
 from twofold.graphql.schema import AFTER
 from twofold.graphql.selection import switches_of
 from twofold.read.freshness import DEFAULT_WAIT_S
@@ -26,9 +27,9 @@ from twofold.web.graphql.execution import Execution
 from twofold.web.graphql.live import Changes, Held, Live, subscription_of
 from twofold.web.graphql.negotiated import body_of
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
+from twofold.web.live.client import LONGEST_ID, MOST_SUBSCRIPTIONS, Client
 from twofold.web.live.route import SocketRoute, until_it_ends
-from twofold.web.live.socket import IDLE_S, LONGEST_ID, MOST_SUBSCRIPTIONS
-from twofold.web.live.subscription import Outlet, Round
+from twofold.web.live.subscription import Round
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem
 
@@ -74,10 +75,7 @@ class GraphqlSocket(SocketRoute):
 
 class _Connection:
     def __init__(self, websocket: WebSocket, execution: Execution) -> None:
-        self._websocket, self._execution = websocket, execution
-        self._request = Request({**websocket.scope, "type": "http", "method": "GET"})
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._outlet = Outlet()
+        self._client, self._execution = Client(websocket), execution
         self._ready = asyncio.Event()
 
     async def talk(self) -> None:
@@ -87,19 +85,19 @@ class _Connection:
         """
         wrong: _Wrong | None = None
         try:
-            await first_of(self.run(), self.waits_for_init(), self.idle())
+            await first_of(self.run(), self.waits_for_init(), self._client.idle())
         except _Wrong as error:
             wrong = error
         finally:
-            await self.end()
+            await self._client.close()
         if wrong is not None:
-            await self._websocket.close(wrong.code, wrong.reason)
+            await self._client.websocket.close(wrong.code, wrong.reason)
             raise WebSocketDisconnect(wrong.code)
 
     async def run(self) -> None:
         """Take messages until the client leaves. Raises: WebSocketDisconnect, _Wrong."""
         while True:
-            received = await self._websocket.receive()
+            received = await self._client.websocket.receive()
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(received.get("code", 1005))
             try:
@@ -117,20 +115,6 @@ class _Connection:
             raise _Wrong(4408, "Connection initialisation timeout") from None
         await asyncio.Event().wait()
 
-    async def idle(self) -> None:
-        """Return once nothing ran for some time: anyone could keep the place of a watcher."""
-        while True:
-            await asyncio.sleep(IDLE_S)
-            if not self._tasks:
-                return
-
-    async def end(self) -> None:
-        """End all operations."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     # ---- messages
 
     async def _take(self, message: Message) -> None:
@@ -144,10 +128,7 @@ class _Connection:
             case "subscribe":
                 await self._start(message)
             case "complete" if message.id is not None:
-                task = self._tasks.pop(message.id, None)
-                if task is not None:
-                    task.cancel()
-                    await asyncio.wait([task])
+                await self._client.end(message.id)
             case _:
                 raise _Wrong(4400, "Invalid message")
 
@@ -157,10 +138,9 @@ class _Connection:
         given = payload if isinstance(payload, Mapping) else {}
         name = next((name for name in given if name.lower() == "authorization"), None)
         if name is not None and isinstance(given[name], str):
-            if "authorization" in self._request.headers:
+            if self._client.is_known:
                 raise _Wrong(4400, "authorization is in the header already")
-            scope, header = self._request.scope, (b"authorization", given[name].encode("latin-1", "replace"))
-            self._request = Request({**scope, "headers": [*scope["headers"], header]})
+            self._client.authorize(given[name])
         self._ready.set()
         await self._send(b'{"type":"connection_ack"}')
 
@@ -170,17 +150,17 @@ class _Connection:
         name = message.id
         if not name or len(name) > LONGEST_ID:
             raise _Wrong(4400, f"An operation needs an id of at most {LONGEST_ID} characters")
-        if name in self._tasks:
+        if name in self._client:
             raise _Wrong(4409, f"Subscriber for {name} already exists"[:120])
         try:
             sent = msgspec.convert(message.payload, Sent)
         except msgspec.ValidationError:
             raise _Wrong(4400, "Invalid message") from None
-        if len(self._tasks) >= MOST_SUBSCRIPTIONS:
+        if self._client.is_full:
             detail = f"{MOST_SUBSCRIPTIONS} operations run on this connection: complete one first"
-            await self._fail(name, [error_of(Problem(503, "overloaded", detail), self._request)])
+            await self._fail(name, [error_of(Problem(503, "overloaded", detail), self._client.request)])
             return
-        self._tasks[name] = asyncio.create_task(self._operate(name, sent), name="graphql operation")
+        self._client.begin(name, self._operate(name, sent))
 
     async def _operate(self, id: str, sent: Sent) -> None:
         try:
@@ -188,28 +168,24 @@ class _Connection:
         except WebSocketDisconnect:
             return  # `run` notices it, too
         except Refused as refused:
-            self._forget(id)
+            self._client.forget(id)
             await self._fail(id, of_request(refused.errors))
         except Exception as error:  # rules are user code: they may raise anything
-            self._forget(id)  # the client may use the id again as soon as it has read this
-            await self._fail(id, [error_of(error, self._request)])
+            self._client.forget(id)  # the client may use the id again as soon as it has read this
+            await self._fail(id, [error_of(error, self._client.request)])
         else:
-            self._forget(id)
+            self._client.forget(id)
             await self._send(b'{"id":%b,"type":"complete"}' % _ENCODE(id))
         finally:
-            self._forget(id)
-
-    def _forget(self, id: str) -> None:
-        if self._tasks.get(id) is asyncio.current_task():
-            del self._tasks[id]
+            self._client.forget(id)
 
     async def _run(self, id: str, sent: Sent) -> None:
         """Raises: Refused, and whatever the operation raises before it begins."""
         execution, given = self._execution, sent.variables or {}
         operation = execution.documents.operation(sent.query, sent.operationName)
         variables = operation.variables(given)
-        await refreshed_actor(self._request)  # the connection may be old
-        context = Context(self._request, _FRESH, None, ())
+        await refreshed_actor(self._client.request)  # the connection may be old
+        context = Context(self._client.request, _FRESH, None, ())
         if operation.kind != "subscription":
             found = await execution.run(operation, variables, given, context)
             extensions = {"parked": context.parked} if context.parked else None
@@ -224,8 +200,8 @@ class _Connection:
         arguments = get_argument_values(live.field, live.nodes[0], variables)
         held = Held(live.made.read.projection)
         watched = await subscription_of(live.made, context, arguments, live.shared or held)
-        await check_login(self._request, watched.allow)
-        await check_allowed(self._request, watched.allow, watched.arguments)
+        await check_login(self._client.request, watched.allow)
+        await check_allowed(self._client.request, watched.allow, watched.arguments)
         start = b'{"id":%b,"type":"next","payload":' % _ENCODE(id)
 
         async def tell(round: Round | None) -> None:
@@ -234,20 +210,24 @@ class _Connection:
             if live.shared is not None:
                 await self._send(start + b'{"data":' + round.body + b"}}")
             elif held.latest is not None:
-                here = Context(self._request, _FRESH, None, ())
+                here = Context(self._client.request, _FRESH, None, ())
                 found = await self._execution.event(operation, given, here, Changes(held.latest))
                 await self._send(start + body_of(found.data, found.errors, None) + b"}")
 
-        await watched.follow(self._request, arguments.get(AFTER), DEFAULT_WAIT_S, tell, self._outlet)
+        await watched.follow(self._client.request, arguments.get(AFTER), DEFAULT_WAIT_S, tell, self._client.outlet)
 
     def _live(self, operation: Operation, variables: Any) -> Live:
-        """What is shared by all who select the same."""
+        """What is shared by all who select the same. Raises: Refused."""
         values = {} if variables is None else variables.coerced
-        switches = {name: bool(values.get(name)) for name in switches_of(operation.document)}
+        switches = {name: values.get(name) for name in switches_of(operation.document)}
         key = ("live", *switches.values())
-        if key not in operation.plans:
-            operation.plans[key] = Live(operation, self._execution.schema, switches)
-        found: Live = operation.plans[key]
+        found: Live | None = operation.plans.get(key)
+        if found is None:
+            try:
+                found = Live(operation, self._execution.schema, switches)
+            except GraphQLError as error:
+                raise Refused([error]) from None
+            keep(operation, key, found)
         return found
 
     # ---- to the client
@@ -259,4 +239,4 @@ class _Connection:
         await self._send(b'{"id":%b,"type":"error","payload":%b}' % (_ENCODE(id), _ENCODE(errors)))
 
     async def _send(self, text: bytes) -> None:
-        await self._websocket.send_text(text.decode())
+        await self._client.send(text.decode())

@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse
 from twofold.api import Api, anyone
 from twofold.codec.form import Form
 from twofold.web.forms import JsonForm
+from twofold.web.live.client import MOST_SUBSCRIPTIONS
 from twofold.web.live.offers import Watched
 from twofold.web.live.route import LIVE
-from twofold.web.live.socket import MOST_SUBSCRIPTIONS
 from twofold.web.live.told import EventsRoute
 from twofold.web.login.schemes import LOGIN, scheme_of
 from twofold.web.openapi import PROBLEM, PROBLEM_REF, docstring
@@ -206,7 +206,7 @@ def _live(endpoints: Sequence[Watched], changes: Mapping[Watched, Json], message
     told = {f"live_{kind}": {"name": kind, "title": kind, "payload": payload} for kind, payload in payloads.items()}
     text = (
         f"WebSocket: up to {MOST_SUBSCRIPTIONS} subscriptions on one connection. A problem ends its subscription, "
-        f"or says why a message was refused."
+        f"or says why a message was refused; then its id is not that of one that goes on."
     )
     added = {name.removeprefix("live_"): reference for name, reference in _added(told, messages).items()}
     return {"address": LIVE, "description": text, "messages": added, "bindings": _WEBSOCKET}

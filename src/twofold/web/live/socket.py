@@ -2,30 +2,26 @@
 
 A client sends `{"id", "subscribe": projection, "where", "after"}` and `{"id", "unsubscribe": true}`; `id` is a name of
 its choice. It gets `{"id", "snapshot" | "changes": {"rows", "parked"}, "token"}` and `{"id", "problem"}`, which ends
-that subscription. Browsers cannot send headers here, so the first message may have the member `authorization`.
+that subscription; the id is empty if a message was refused and nothing ends. Browsers cannot send headers here, so the
+first message may have the member `authorization`.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from twofold.read.freshness import DEFAULT_WAIT_S
 from twofold.web.identity import check_allowed, check_login, refreshed_actor
+from twofold.web.live.client import LONGEST_ID, MOST_SUBSCRIPTIONS, Client
 from twofold.web.live.offers import Offers
 from twofold.web.live.route import LIVE, SocketRoute, decoded, until_it_ends
-from twofold.web.live.subscription import Outlet, Round, Subscription
+from twofold.web.live.subscription import Round, Subscription
 from twofold.web.live.together import first_of
 from twofold.web.problems import Problem, logged_problem
-
-MOST_SUBSCRIPTIONS = 100
-LONGEST_ID = 200
-IDLE_S = 30.0
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -58,24 +54,21 @@ async def _live(websocket: WebSocket) -> None:
 
 class _Connection:
     def __init__(self, websocket: WebSocket) -> None:
-        self._websocket = websocket
-        self._request = Request({**websocket.scope, "type": "http", "method": "GET"})
+        self._client = Client(websocket)
         self._offers: Offers = websocket.app.state.offers
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._outlet = Outlet()
         self._begun = False
 
     async def talk(self) -> None:
         """Serve the client until it leaves, or has no subscription for too long. Raises: WebSocketDisconnect."""
         try:
-            await first_of(self.run(), self.idle())
+            await first_of(self.run(), self._client.idle())
         finally:
-            await self.end()
+            await self._client.close()
 
     async def run(self) -> None:
         """Take messages until the client leaves. Raises: WebSocketDisconnect."""
         while True:
-            received = await self._websocket.receive()
+            received = await self._client.websocket.receive()
             if received["type"] == "websocket.disconnect":
                 raise WebSocketDisconnect(received.get("code", 1005))
             sent = received.get("text") or received.get("bytes") or b""
@@ -86,41 +79,23 @@ class _Connection:
             else:
                 await self._take(message)
 
-    async def idle(self) -> None:
-        """Return once there was no subscription for some time: anyone could keep the place of a watcher."""
-        while True:
-            await asyncio.sleep(IDLE_S)
-            if not self._tasks:
-                return
-
-    async def end(self) -> None:
-        """End all subscriptions."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
     async def _take(self, message: Message) -> None:
         refusal = self._refusal(message)
         if refusal is not None:
-            await self._say_problem(message.id[:LONGEST_ID], Problem(400, "invalid-request", refusal))
+            name = message.id[:LONGEST_ID]  # a problem with the name of a subscription ends it
+            await self._say_problem("" if name in self._client else name, Problem(400, "invalid-request", refusal))
             return
         if message.authorization is not None:
-            header = (b"authorization", message.authorization.encode("latin-1", "replace"))
-            scope = self._request.scope
-            self._request = Request({**scope, "headers": [*scope["headers"], header]})
+            self._client.authorize(message.authorization)
         self._begun = True
         if message.subscribe is not None:
-            task = asyncio.create_task(self._follow(message), name=f"live {message.subscribe:.80}")
-            self._tasks[message.id] = task
-        elif message.unsubscribe and message.id in self._tasks:
-            ended = self._tasks.pop(message.id)
-            ended.cancel()
-            await asyncio.wait([ended])
+            self._client.begin(message.id, self._follow(message))
+        elif message.unsubscribe:
+            await self._client.end(message.id)
 
     def _refusal(self, message: Message) -> str | None:
         """Why a message cannot be taken."""
-        if message.authorization is not None and (self._begun or "authorization" in self._request.headers):
+        if message.authorization is not None and (self._begun or self._client.is_known):
             return "authorization can only be sent in the first message, and not beside the header Authorization"
         if message.subscribe is not None and message.unsubscribe:
             return "A message either subscribes or unsubscribes"
@@ -128,9 +103,9 @@ class _Connection:
             return self._not_subscribing(message)
         if not message.id or len(message.id) > LONGEST_ID:
             return f"A subscription needs an id, a text of your choice with at most {LONGEST_ID} characters"
-        if message.id in self._tasks:
+        if message.id in self._client:
             return f"The id {message.id!r} is that of another subscription of this connection: unsubscribe it first"
-        if len(self._tasks) >= MOST_SUBSCRIPTIONS:
+        if self._client.is_full:
             return f"A connection has at most {MOST_SUBSCRIPTIONS} subscriptions: unsubscribe one first"
         return None
 
@@ -148,14 +123,10 @@ class _Connection:
         except WebSocketDisconnect:
             return  # `run` notices it, too
         except Exception as error:  # rules and `returns=` are user code: they may raise anything
-            self._forget(message.id)  # the client may use the id again as soon as it has read this
-            await self._say_problem(message.id, logged_problem(error, self._request))
+            self._client.forget(message.id)  # the client may use the id again as soon as it has read this
+            await self._say_problem(message.id, logged_problem(error, self._client.request))
         finally:
-            self._forget(message.id)
-
-    def _forget(self, name: str) -> None:
-        if self._tasks.get(name) is asyncio.current_task():
-            del self._tasks[name]
+            self._client.forget(message.id)
 
     async def _rounds(self, message: Message) -> None:
         """Raises: as `Subscription.follow`; NotFound, RequestValidationError."""
@@ -163,18 +134,18 @@ class _Connection:
 
         async def tell(round: Round | None) -> None:
             if round is not None:  # the server sends pings
-                await self._websocket.send_text(frame(message.id, round))
+                await self._client.send(frame(message.id, round))
 
-        await subscription.follow(self._request, message.after, DEFAULT_WAIT_S, tell, self._outlet)
+        await subscription.follow(self._client.request, message.after, DEFAULT_WAIT_S, tell, self._client.outlet)
 
     async def _allowed(self, name: str, where: Mapping[str, Any]) -> Subscription:
         """The first subscription that is open to this client. Raises: Problem 401, Problem 403; as `Offers`."""
         refusal: Problem | None = None
-        await refreshed_actor(self._request)  # the connection may be old
+        await refreshed_actor(self._client.request)  # the connection may be old
         for each in self._offers.subscriptions(name, where):
             try:
-                await check_login(self._request, each.allow)
-                await check_allowed(self._request, each.allow, each.arguments)
+                await check_login(self._client.request, each.allow)
+                await check_allowed(self._client.request, each.allow, each.arguments)
             except Problem as problem:
                 refusal = refusal or problem
             else:
@@ -182,7 +153,7 @@ class _Connection:
         raise refusal or AssertionError("there is at least one subscription")
 
     async def _say_problem(self, name: str, problem: Problem) -> None:
-        await self._websocket.send_text(_ENCODE({"id": name, "problem": problem.content(LIVE)}).decode())
+        await self._client.send(_ENCODE({"id": name, "problem": problem.content(LIVE)}).decode())
 
 
 def frame(name: str, round: Round) -> str:

@@ -1,0 +1,315 @@
+"""Partitions that split at bad moments, on the simulated log: what one process knows, another does not know yet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from simulated.directory import IN_THE_DIRECTORY, Rename, cards, directory, profiles
+from twofold import operate
+from twofold.app import Running
+from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
+from twofold.backends.ports import LogStore
+from twofold.belonging import Belonging
+from twofold.errors import Contended, InvalidToken
+from twofold.feed.checkpoints import Claim, FollowerId
+from twofold.feed.feed import PartitionSplit
+from twofold.feed.follow import Following
+from twofold.feed.handover import hand_over, inherit
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds
+from twofold.feed.standing import Pace
+from twofold.messages import Position, Token
+from twofold.progress import no_progress
+from twofold.read import rebuild
+from twofold.read.proof import verify
+from twofold.read.publish import is_of_another
+from twofold.testing.simulation.server import connected
+from twofold.testing.simulation.stores import SimulatedRows
+from twofold.testing.simulation.world import World
+
+CARD = cards.follows
+IDS = "abcdefgh"
+
+
+class Splits:
+    """A world in which nothing goes wrong but splits. `at` runs what a process does."""
+
+    def __init__(self) -> None:
+        self.world = World(IN_THE_DIRECTORY, "splits", partitions=2, splits=True)
+        self.rows = SimulatedRows(self.world.storage)
+
+    async def log(self) -> LogStore:
+        """The log, as one more process opens it."""
+        return await connected(self.world.storage, self.world.ambient)
+
+    def split(self) -> None:
+        """Split the first range."""
+        self.world.split(0.0)
+
+    def partitions(self, follower: FollowerId = CARD) -> list[int]:
+        """The partitions in which it has a checkpoint."""
+        rows = self.world.storage.row_checkpoints.parts(follower)
+        return [row.follower.partition for row in rows]
+
+    def run(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run this in virtual time. No promise may be broken on the way."""
+        self.world.loop.run_until_complete(work())
+        assert self.world.watcher.violations == []
+
+
+@pytest.fixture
+def splits() -> Iterator[Splits]:
+    made = Splits()
+    yield made
+    made.world.close()
+
+
+def opened(of: Splits, log: LogStore, **more: Any) -> Any:
+    return directory.open(log, read_store=of.rows, ambient=of.world.ambient, **more)
+
+
+def following(running: Running, partition: int) -> Following:
+    return next(one for one in running.followers if one.follower_id.partition == partition)
+
+
+async def fill(running: Running) -> None:
+    for id_ in IDS:
+        await running.execute(profiles, id_, Rename(f"of {id_}"))
+
+
+async def verified(running: Running) -> verify.Report:
+    projection, store = running.app.folding(cards), MemoryReadStore()
+    comparing = verify.Verification(projection, projection, running.rows, running.log, running.app.codec, no_progress)
+    return await comparing.run(store)
+
+
+async def refresh(log: LogStore) -> None:
+    assert isinstance(log, Splitting)
+    await log.refresh()
+
+
+async def test_an_error_that_an_operator_sees_says_what_to_do() -> None:
+    assert isinstance(PartitionSplit(3), Contended)
+    assert str(PartitionSplit(3)) == "partition 3 has split meanwhile, and goes on in its parts: try again"
+
+
+def test_who_does_not_know_of_a_split_creates_no_checkpoint_that_stays(splits: Splits) -> None:
+    """When the program is opened, and when a follower that has lost its checkpoint looks for it."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
+            parent = following(other, 1)
+            splits.split()
+            await refresh(knows)
+            for part in (3, 4):
+                await inherit(splits.rows.checkpoints, CARD.in_partition(part), knows, "one")
+            assert splits.partitions() == [2, 3, 4]
+            await parent.register()
+            assert splits.partitions() == [1, 2, 3, 4]
+            with pytest.raises(PartitionSplit):
+                await parent.check_log()
+            assert splits.partitions() == [2, 3, 4]
+            await parent.run()
+            assert (parent.state, parent.error, splits.partitions()) == ("stopped", None, [2, 3, 4])
+
+    splits.run(main)
+
+
+def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
+            parent = following(other, 1)
+            splits.split()
+            await refresh(knows)
+            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            created: list[FollowerId] = []
+            checkpoints: Any = splits.rows.checkpoints
+            checkpoints.register = lambda follower, *_: created.append(follower)
+            await parent.run()
+            assert (parent.state, created) == ("stopped", [])
+
+    splits.run(main)
+
+
+def test_what_comes_back_of_a_part_that_has_split_as_well_is_handed_over(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        checkpoints = splits.rows.checkpoints
+        async with opened(splits, log, work=False):
+            for number in (1, 2, 3):
+                splits.world.split(0.0)
+                await refresh(log)
+                for part in feeds(log):
+                    await inherit(checkpoints, CARD.in_partition(part), log, "one")
+                assert splits.partitions() == sorted(feeds(log)), number
+            for former in log.former:  # type: ignore[attr-defined]
+                await checkpoints.register(CARD.in_partition(former), log.log_id, Position(former, 0))
+                await hand_over(checkpoints, CARD.in_partition(former), log, "two")
+                assert splits.partitions() == sorted(feeds(log))
+
+    splits.run(main)
+
+
+def test_a_split_while_the_app_is_opened(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts are registered too, and belong to the App."""
+    register = Belonging.register
+
+    async def after_a_split(self: Belonging, one: Following) -> None:
+        await register(self, one)
+        monkeypatch.undo()
+        splits.split()
+
+    async def main() -> None:
+        async with opened(splits, await splits.log(), work=False) as running:
+            await running.prepare()
+            assert splits.partitions() == sorted(feeds(running.log)) == [2, 3, 4]
+            for part in splits.partitions():
+                assert await running.rows.checkpoints.ownership(CARD.in_partition(part)) is not None
+
+    monkeypatch.setattr(Belonging, "register", after_a_split)
+    splits.run(main)
+
+
+def test_a_split_while_the_ends_of_all_partitions_are_read(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        splits.split()
+        assert [end.partition for end in await ends(log, log)] == [1, 2]
+        assert sorted(feeds(log)) == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_a_split_while_an_import_looks_at_its_followers(splits: Splits) -> None:
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            pace = Pace(running.followers, most_behind=10, look_every=1)
+            splits.split()
+            await pace.keep()
+            await fill(running)
+            await running.settled(timeout_s=60)
+            assert await running.count(cards) == len(IDS)
+
+    splits.run(main)
+
+
+async def test_a_rollup_is_filled_before_it_has_a_checkpoint() -> None:
+    """By a process that found its table before the other one, which created it, had come further."""
+    checkpoints, follower = MemoryCheckpoints(), FollowerId("one")
+    await checkpoints.register(follower, "log", Position(0, 0))
+    checkpoints.level(FollowerId("rolled"), Claim(follower, 1))
+    assert list(checkpoints.rows) == [follower]
+    beside = FollowerId("rolled").beside("new")
+    await checkpoints.register(beside, "log", Position(0, 0))
+    checkpoints.take_place(FollowerId("rolled"), beside)
+    assert [str(name) for name in checkpoints.rows] == ["one v1", "rolled v1"]
+
+
+def test_a_version_is_not_shown_because_its_predecessor_is_in_partitions_unknown_here(splits: Splits) -> None:
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False):
+            splits.split()
+            await refresh(knows)
+            await inherit(splits.rows.checkpoints, CARD.in_partition(3), knows, "one")
+            live = await splits.rows.checkpoints.all_partitions(CARD)
+            assert [await is_of_another(one, stale) for one in live] == [False, False, False]
+
+    splits.run(main)
+
+
+def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits: Splits) -> None:
+    """As one does when the ranges could not be read after the append. It is waited for, and never beyond the log."""
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            splits.split()
+            await refresh(running.log)
+            for id_ in IDS:
+                position = (await running.execute(profiles, id_, Rename("later"))).receipt.position
+                for former in {1, 2} - {position.partition}:
+                    token = Token(running.log.log_id, Position(former, position.offset))
+                    if former in ancestors(running.log, position.partition):
+                        await running.check_token(token)
+                        with pytest.raises(InvalidToken, match="beyond the end of the log"):
+                            await running.check_token(Token(token.log_id, Position(former, 1 << 40)))
+
+    splits.run(main)
+
+
+def test_a_split_during_a_rebuild(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was built up to the end of the parent would go behind its parts: nothing is replaced."""
+
+    async def rebuilt(running: Running) -> None:
+        async with aclosing(operate.rebuild(running, cards, from_scratch=True)) as positions:
+            async for _ in positions:
+                pass
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            await running.settled(timeout_s=60)
+            takes_its_place = rebuild.Rebuilding._takes_its_place
+            monkeypatch.setattr(rebuild.Rebuilding, "_takes_its_place", handed_over(takes_its_place))
+            async with directory.look(
+                await splits.log(), read_store=splits.rows, ambient=splits.world.ambient
+            ) as operator:
+                with pytest.raises(PartitionSplit, match="partition 1 has split meanwhile"):
+                    await rebuilt(operator)
+                await rebuilt(operator)
+            await fill(running)
+            await running.settled(timeout_s=60)
+            assert splits.partitions() == [2, 3, 4]
+            assert (await verified(running)).equal
+
+    def handed_over(takes_its_place: Any) -> Any:
+        async def late(self: Any, held: Any) -> Any:
+            """Another process has handed the parent over."""
+            monkeypatch.undo()
+            splits.split()
+            other = await splits.log()
+            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), other, "another")
+            return await takes_its_place(self, held)
+
+        return late
+
+    splits.run(main)
+
+
+def test_a_split_between_the_pages_of_a_comparison(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a process that learns of it from the checkpoints beside the rows."""
+    monkeypatch.setattr(verify, "PAGE_ROWS", 2)
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            await running.settled(timeout_s=60)
+            async with directory.look(
+                await splits.log(), read_store=SplitMeanwhile(splits), ambient=splits.world.ambient
+            ) as operator:
+                report = await verified(operator)
+            assert (report.rows, report.equal) == (len(IDS), True)
+            assert sorted(at.partition for at in report.end) == [2, 3, 4]
+
+    splits.run(main)
+
+
+class SplitMeanwhile(SimulatedRows):
+    """A range splits before the third page is read, and the checkpoint of its partition is handed over."""
+
+    def __init__(self, of: Splits) -> None:
+        super().__init__(of.world.storage)
+        self.of, self.pages = of, 0
+
+    async def find(self, *values: Any) -> Any:
+        self.pages += 1
+        if self.pages == 3:
+            self.of.split()
+            await hand_over(self.checkpoints, CARD.in_partition(1), await self.of.log(), "another")
+        return await super().find(*values)

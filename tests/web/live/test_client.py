@@ -1,0 +1,45 @@
+"""What runs for the client of a WebSocket."""
+
+import asyncio
+
+from starlette.types import Message
+from starlette.websockets import WebSocket
+
+from twofold.testing import virtual_time
+from twofold.web.live.client import IDLE_S, Client
+
+
+async def _never() -> Message:
+    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+
+async def _nothing(message: Message) -> None:
+    pass
+
+
+def test_a_client_is_idle_since_the_last_thing_ended() -> None:
+    """Whether that ended by itself or was ended. Short ones that come again and again keep the connection."""
+
+    async def main() -> None:
+        client = Client(WebSocket({"type": "websocket", "headers": []}, _never, _nothing))
+
+        async def short(name: str) -> None:
+            await asyncio.sleep(1)
+            client.forget(name)
+
+        idle = asyncio.create_task(client.idle())
+        for number in range(4):
+            await asyncio.sleep(0.6 * IDLE_S)
+            client.begin("a", short("a"))
+            await asyncio.sleep(2)
+            assert (idle.done(), "a" in client) == (False, False), number
+        client.begin("b", short("other"))
+        await asyncio.sleep(3 * IDLE_S)
+        assert not idle.done()
+        await client.end("b")
+        await asyncio.sleep(0.9 * IDLE_S)
+        assert not idle.done()
+        await asyncio.sleep(0.2 * IDLE_S)
+        assert idle.done()
+
+    virtual_time.run(main())
