@@ -98,17 +98,24 @@ async def test_what_is_not_plain_is_left_to_fastapi(running: Running, connect: C
     assert found == []
 
 
-async def test_a_route_that_comes_first_takes_precedence(running: Running, connect: Connect, found: list[str]) -> None:
+@pytest.mark.parametrize(
+    "path", ["/note/{first}", "/note/b", "/{kind}/b", "/{kind}/{first}", "/note/{first:path}", "/{all:path}"]
+)
+async def test_a_route_that_comes_first_takes_precedence(
+    running: Running, connect: Connect, found: list[str], path: str
+) -> None:
+    """However it is written, if it matches; a page that it does not match is found directly."""
     own = router()
 
-    @own.get("/note/{first}")
-    async def only_b(first: str) -> Response:
-        return Response(f"mine, {first}")
+    @own.get(path)
+    async def only_b() -> Response:
+        return Response("mine")
 
     client = await connect(web_app(running, by_rule(app), own))
-    assert (await client.get("/note/b")).text == "mine, b"
-    assert len((await client.get("/note")).json()["data"]) == 3
-    assert found == ["/note"]
+    assert (await client.get("/note/b")).text == "mine"
+    if path != "/{all:path}":
+        assert len((await client.get("/note")).json()["data"]) == 3
+        assert found == ([] if path == "/note/{first:path}" else ["/note"])
 
 
 async def test_a_mount_that_comes_first_takes_precedence(running: Running, connect: Connect, found: list[str]) -> None:

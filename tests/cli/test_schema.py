@@ -1,0 +1,18 @@
+"""`twofold schema` of what it cannot print."""
+
+import pytest
+from typer.testing import CliRunner
+
+from twofold import cli
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("no_such_module:app", "no module"), ("twofold.errors:nothing", "has no App called 'nothing'"), ("bank", "APP")],
+)
+def test_an_app_that_is_not_there_is_one_sentence(name: str, sentence: str) -> None:
+    result = CliRunner().invoke(cli.commands, ["schema", name])
+    assert result.exit_code in (1, 2)
+    assert sentence in result.stderr
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
