@@ -244,8 +244,6 @@ class RebuildConformance(OnBackend):
         assert [table.follows for table in await store.tables()] == [balances.follows]
         assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
 
-    @pytest.mark.usefixtures("short_lease")
-    @pytest.mark.parametrize("registered", [True, False])
     async def test_it_goes_on_in_a_process_whose_worker_holds_it(self, log: LogStore, store: Rows) -> None:
         """It ends with what that worker has folded, and does not wait for it to let go."""
         async with only.open(log, read_store=store) as running:
@@ -256,6 +254,8 @@ class RebuildConformance(OnBackend):
                     pass
             assert len(await running.find(balances)) == len(NAMES)
 
+    @pytest.mark.usefixtures("short_lease")
+    @pytest.mark.parametrize("registered", [True, False])
     async def test_what_was_killed_is_dropped_by_the_next_one(
         self, folded: Running, store: Rows, registered: bool
     ) -> None:
