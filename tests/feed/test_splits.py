@@ -108,11 +108,16 @@ def test_who_does_not_know_of_a_split_creates_no_checkpoint_that_stays(splits: S
             for part in (3, 4):
                 await inherit(splits.rows.checkpoints, CARD.in_partition(part), knows, "one")
             assert splits.partitions() == [2, 3, 4]
-            await parent.register()
-            assert splits.partitions() == [1, 2, 3, 4]
+            with pytest.raises(PartitionSplit):
+                await parent.register()
+            assert splits.partitions() == [2, 3, 4]
+            with pytest.raises(PartitionSplit):
+                await parent.check_log()
+            await splits.rows.checkpoints.register(CARD.in_partition(1), knows.log_id, Position(1, 0))
             with pytest.raises(PartitionSplit):
                 await parent.check_log()
             assert splits.partitions() == [2, 3, 4]
+            await splits.rows.checkpoints.register(CARD.in_partition(1), knows.log_id, Position(1, 0))
             await parent.run()
             assert (parent.state, parent.error, splits.partitions()) == ("stopped", None, [2, 3, 4])
 

@@ -72,12 +72,16 @@ class Following:
     async def register(self) -> None:
         """Create the checkpoint if there is none, so that "now" means this moment.
 
-        If its partition is a part of one that has split, it takes over that one's. If it has split itself, and this
-        process did not know, `check_log` or `run` finds out and removes the checkpoint again.
+        If its partition is a part of one that has split, it takes over that one's. Raises: PartitionSplit if it has
+        split itself, which this process may not have known: then nothing is left of the checkpoint.
         """
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
         await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
+        if isinstance(self.log, Splitting):
+            await self.feed.head()  # which learns of a split
+            if parts_of(self.log, self.follower_id.partition):
+                await self._hand_over()
 
     async def check_log(self) -> None:
         """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
