@@ -56,8 +56,8 @@ def projection(characters: int) -> Projection[Counter]:
     text = "x" * characters
 
     def fold(row: Counter, event: Ticked, recorded: Recorded) -> Counter:
-        """`at` is when the change was sent, in nanoseconds of the monotonic clock."""
-        return Counter(row.key, row.n + 1, event.at, text)
+        """`at` is when the change was sent, in nanoseconds of the monotonic clock; as text, too, if there is none."""
+        return Counter(row.key, row.n + 1, event.at, text or str(event.at))
 
     return Projection("counters", Counter, fold)
 

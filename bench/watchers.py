@@ -22,7 +22,7 @@ from websockets.uri import parse_uri
 
 from bench.process import SideFailed
 
-ROW = re.compile(rb'"key": ?"(k\d+)", ?"n": ?(\d+), ?"at": ?(\d+)')
+ROW = re.compile(rb'"key": ?"(k\d+)", ?"n": ?(\d+), ?"at": ?"?(\d+)')
 AT_ONCE = 50
 REST_S = 0.3
 BEGIN_TIMEOUT_S = 120.0
@@ -242,8 +242,16 @@ class GraphQLSocket(Socket):
         """See Socket."""
         if b'"connection_ack"' in data:
             self.say(self.query)
+        elif b'"error"' in data[:40]:
+            self.watchers.lost(f"the subscription was refused: {data[:300]!r}")
         else:
             super().told(data)
+
+
+class GraphQLRows(GraphQLSocket):
+    """The same of twofold, which sends rounds of rows. An integer of GraphQL has 32 bits, so the time is a text."""
+
+    query = GraphQLSocket.query.replace(b"counters { key n at }", b"countersList { rows { key n at: text } }")
 
 
 def _same(client: Client) -> Client:
@@ -254,6 +262,8 @@ def client_of(watchers: Watchers, address: str) -> Client:
     """The client for an address."""
     if address.endswith("#stuck"):
         return StuckSocket(watchers, address.removesuffix("#stuck"))
+    if address.endswith("#rows"):
+        return GraphQLRows(watchers, address.removesuffix("#rows"))
     if address.startswith("ws:"):
         return (GraphQLSocket if address.endswith("/graphql") else Socket)(watchers, address)
     return Events(watchers, address)

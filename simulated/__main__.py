@@ -7,7 +7,7 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import Annotated
@@ -31,14 +31,18 @@ def main(
     partitions: Annotated[
         int | None, typer.Option(min=1, help="Of the log; by default drawn for each history.")
     ] = None,
+    splits: Annotated[
+        bool | None,
+        typer.Option("--splits/--no-splits", help="Whether partitions split; by default in some histories."),
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes to run in parallel.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
 ) -> None:
     """Run the engine through histories with crashes, takeovers and lost responses, and check G1 to G11 after each.
 
     Stops at the first one that breaks a promise, prints the smallest such history, and exits with 1. To repeat it:
-    --histories 1 --seed SEED, and --partitions where it was given. On Ctrl-C it prints what has happened so far, and
-    exits with 130.
+    --histories 1 --seed SEED, with --partitions and --splits where they were given. On Ctrl-C it prints what has
+    happened so far, and exits with 130.
     """
     first = secrets.randbits(40) if seed is None else seed
     began = time.monotonic()
@@ -48,7 +52,7 @@ def main(
         try:
             if not as_json:
                 out.print(f"{histories:,} histories from seed {first}")
-            for done in _slices(first, histories, jobs, partitions):
+            for done in _slices(first, histories, jobs, partial(_slice, partitions, splits)):
                 if isinstance(done, SimulationFailed):
                     failed = done
                     break
@@ -74,22 +78,25 @@ def main(
         raise typer.Exit(130)
 
 
-def _slices(first: int, histories: int, jobs: int, partitions: int | None) -> Iterator[Simulated | SimulationFailed]:
+Slice = Callable[[range], Simulated | SimulationFailed]
+
+
+def _slices(first: int, histories: int, jobs: int, run: Slice) -> Iterator[Simulated | SimulationFailed]:
     """Yield the outcome of each slice, in order."""
     slices = [range(start, min(start + SLICE, first + histories)) for start in range(first, first + histories, SLICE)]
     if jobs == 1:
-        yield from map(partial(_slice, partitions), slices)
+        yield from map(run, slices)
         return
     with ProcessPoolExecutor(jobs, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)) as pool:
         try:
-            yield from pool.map(partial(_slice, partitions), slices)
+            yield from pool.map(run, slices)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _slice(partitions: int | None, seeds: range) -> Simulated | SimulationFailed:
+def _slice(partitions: int | None, splits: bool | None, seeds: range) -> Simulated | SimulationFailed:
     try:
-        return run_histories(SCENARIOS, seeds, partitions=partitions)
+        return run_histories(SCENARIOS, seeds, partitions=partitions, splits=splits)
     except SimulationFailed as failed:
         return failed
 

@@ -62,6 +62,7 @@ CASES = {
     "1,000 SSE on 100 keys, 100 changes/s": Load("/counters/k{}", 1_000, 100),
     "1,000 SSE on everything, 100 changes/s": Load("/counters", 1_000, 100),
     "1,000 WebSockets, 20 changes/s": Load("/live", 1_000, 20, sides=("twofold", "Strawberry")),
+    "1,000 GraphQL subscriptions, 20 changes/s": Load("/graphql#rows", 1_000, 20, sides=("twofold", "Strawberry")),
     "beside stuck readers, 50 changes/s": Load("/counters/k{}", 100, 50, STUCK, CHARACTERS),
 }
 
@@ -101,7 +102,8 @@ async def _measured(seat: Seat, place: Place, address: str, pid: int, load: Load
     is_peer = seat.name != "twofold"
     async with Watchers() as watchers:
         addresses = load.addresses(address)
-        await watchers.begin(iter([each.replace("/live", "/graphql") for each in addresses] if is_peer else addresses))
+        theirs = [each.replace("/live", "/graphql").removesuffix("#rows") for each in addresses]
+        await watchers.begin(iter(theirs if is_peer else addresses))
         if load.stuck:  # so that the server has made what it keeps for itself
             await _write(seat, place, FILL_PER_SECOND, FILL_S / 5)
             await watchers.rest()

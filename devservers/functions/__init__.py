@@ -3,8 +3,8 @@
 It is a tool for tests and experiments on one machine, and shares no code with Microsoft's host. The app itself runs in
 Microsoft's own worker library, in a process and an environment of its own, so what the library refuses is refused here.
 
-    http, trigger  →  worker_process  ═ lines of JSON ═  worker (Microsoft's library, the app)
-      routes, leases, feed, outputs      settings, functions
+    http, trigger  →  invoking  →  channel  ═ lines of JSON ═  worker (Microsoft's library, the app)
+    routes · leases, feed · outputs
 
 Here are: HTTP triggers, the Cosmos DB trigger, outputs to Cosmos DB and HTTP, retry policies, keys. A function with any
 other trigger or binding is listed as not run. Timers, queues, storage, Durable Functions and streaming are not here.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import importlib
 import os
 import secrets
 import subprocess
 import sys
 from pathlib import Path
 
+from devservers.functions import package
 from devservers.functions.environment import Unavailable, python
 from devservers.functions.errors import Misconfigured, WorkerEnded
 from devservers.functions.host import Wanted, serve
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run an app until Ctrl-C; returns the exit status."""
     options = _options(arguments)
     if options.package is not None:
-        return package(options.package)
+        return package.main(options.package)
     folder = options.app.resolve()
     try:
         file = read_host_file(folder)
@@ -47,12 +47,6 @@ def main(arguments: list[str] | None = None) -> int:
         raise
     except KeyboardInterrupt:  # before it serves
         return 130
-
-
-def package(folder: Path) -> int:
-    """Write the app into a folder that can be deployed; returns the exit status."""
-    status: int = importlib.import_module("devservers.functions.package").main(folder)
-    return status
 
 
 def backfill(folder: Path) -> int:

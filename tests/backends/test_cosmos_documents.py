@@ -15,7 +15,7 @@ from twofold.backends.cosmos import CosmosLog, address
 from twofold.backends.cosmos.client import Container
 from twofold.backends.memory import MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.messages import Position, Stream
+from twofold.messages import Position, Receipt, Stream
 from twofold.testing.conformance.material import append, commit, event, value
 
 
@@ -145,7 +145,19 @@ async def test_only_what_is_new_of_a_stream_is_read(place: InCosmos, monkeypatch
     assert [value(one) for one in again.events] == ["b", "c"]
     assert read == [41, 3, 43]  # commits, and the head; nothing is known of the place of version 41
     known = await other.load(stream, "once", after=43)
+    whole = await log.load(stream, "once")
     assert known.receipt is not None
-    assert (known.receipt.version, known.receipt.position) == (42, (await log.load(stream, "once")).receipt.position)
+    assert known.receipt == whole.receipt
+    assert known.receipt.version == 42
     await log.close()
     await other.close()
+
+
+async def test_a_container_whose_name_is_not_plain(server: Server, tmp_path: Path) -> None:
+    log = await InCosmos(server, f"the orders, 100% – é {uuid4().hex}", tmp_path).open_log()
+    for n in range(2):
+        [outcome] = await commit(log, append("note-1", event(n)))
+        assert isinstance(outcome, Receipt)
+        assert outcome.version == n + 1
+    assert [value(one) for one in (await log.load(Stream("note", "1"))).events] == [0, 1]
+    await log.close()

@@ -15,7 +15,8 @@ from twofold.errors import OutcomeUnknown
 from twofold.messages import Receipt
 from twofold.testing.conformance.material import append, commit, event
 
-Fate = Literal["lost", "passed on"]
+Fate = Literal["lost", "passed on", "denied"]
+DENIED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 
 
 class Wire:
@@ -38,10 +39,11 @@ class Wire:
             there[1].write(asked)
             response = await there[0].read(1 << 20)
             decides = b"x-ms-cosmos-is-batch-request" in asked.lower() and not self.all_passes
-            if decides and self._fates.pop(0) == "lost":
+            fate = self._fates.pop(0) if decides else "passed on"
+            if fate == "lost":
                 writer.close()
             else:
-                writer.write(response)
+                writer.write(DENIED if fate == "denied" else response)
                 await writer.drain()
             if decides and not self._fates:
                 self.cut()
@@ -65,8 +67,8 @@ async def wired(place: InCosmos, fates: Sequence[Fate]) -> AsyncIterator[tuple[W
 
 @pytest.mark.parametrize(
     ("events", "fates"),
-    [(1, ["lost"]), (1, ["lost", "passed on"]), (0, ["lost"]), (0, ["passed on"])],
-    ids=["no response", "no look after it", "no response to a receipt", "no position of a receipt"],
+    [(1, ["lost"]), (1, ["lost", "passed on"]), (1, ["lost", "denied"]), (0, ["lost"]), (0, ["passed on"])],
+    ids=["no response", "no look after it", "no key any more", "no response to a receipt", "no position of a receipt"],
 )
 async def test_g3_an_append_that_may_be_stored(
     events: int, fates: Sequence[Fate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

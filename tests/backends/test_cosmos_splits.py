@@ -148,6 +148,18 @@ def split_amid(place: InCosmos, running: Running) -> None:
     checkpoints.parked = then_split
 
 
+async def test_a_range_splits_in_the_middle_of_much_that_is_appended_at_once(server: Server, tmp_path: Path) -> None:
+    """As in each test of the conformance suite that does that; nothing of it is lost, doubled, or out of order."""
+    place = InCosmos(server, uuid4().hex, tmp_path, splits=True)
+    store = await place.open_log()
+    before = len(list(feeds(store)))
+    outcomes = await commit(store, *(append(f"note-{n % 9}", event(n)) for n in range(60)))
+    assert all(isinstance(outcome, Receipt) for outcome in outcomes)
+    assert len(place.live()) == len(list(feeds(store))) == before + 1
+    assert sorted(value(entry) for entry in await all_of(store)) == list(range(60))
+    await store.close()
+
+
 async def test_a_token_of_a_range_that_has_split(place: InCosmos, log: LogStore, other_log: LogStore) -> None:
     """It is reached when the parts are, also where another process knows nothing of the split yet."""
     rows = await place.open_rows()

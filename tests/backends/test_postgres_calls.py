@@ -94,6 +94,11 @@ class Reward:
 
 
 @dataclass(frozen=True)
+class Only:
+    id: UUID
+
+
+@dataclass(frozen=True)
 class User:
     id: str
     name: str = ""
@@ -235,6 +240,51 @@ async def test_used_ids_are_looked_up_by_index_however_few_there_were_at_first(u
         assert (
             await sql.fetchval("SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'twofold.calls'::regclass") == 0
         )
+
+
+async def test_a_batch_waits_for_the_lock_of_the_log_longer_than_for_those_of_rows(url: str) -> None:
+    """All need it, so that running alone would not help."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        async with sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
+            calls = [asyncio.create_task(running.call(create_user, CreateUser(name))) for name in ("Ann", "Bob", "Cid")]
+            long = (
+                "SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval '0.1 s'"
+            )
+
+            async def waits_long() -> bool:
+                return bool(await sql.fetchval(long))
+
+            await eventually(waits_long)
+        await asyncio.gather(*calls)
+        assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM twofold.events") == 1
+
+
+async def test_a_batch_is_in_the_order_of_the_keys(url: str) -> None:
+    """So that two processes lock rows in the same order."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        await asyncio.gather(*[running.call(create_user, CreateUser(name)) for name in "DBCA"])
+        names = await sql.fetchval("SELECT string_agg(data ->> 'name', '' ORDER BY position) FROM twofold.events")
+        assert names == "ABCD"
+
+
+async def test_a_command_that_is_withdrawn_from_the_queue_may_come_again(url: str) -> None:
+    async with app.open(url, work=False) as running, session(url) as sql:
+        async with sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
+            first = asyncio.create_task(running.call(create_user, CreateUser("Ann")))
+
+            async def waits() -> bool:
+                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+            await eventually(waits)
+            queued = asyncio.create_task(running.call(create_user, CreateUser("Bob"), command_id="b"))
+            await asyncio.sleep(0)
+            queued.cancel()
+        await first
+        again = await asyncio.wait_for(running.call(create_user, CreateUser("Bob"), command_id="b"), 30)
+        assert not again.repeated
+        assert await sql.fetchval("SELECT count(*) FROM tb_user") == 2
 
 
 async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_and_each_runs_alone(url: str) -> None:
@@ -417,6 +467,15 @@ def test_errors_by_sqlstate(state: str, error: type[TwofoldError]) -> None:
     assert type(reward.error(Failed(state, "why"))) is error
 
 
+def test_the_name_of_a_constraint_tells_more_than_its_sqlstate() -> None:
+    errors = {"23505": "TWICE", "tb_user_email_key": "DUPLICATE_EMAIL"}
+    command: SqlCommand[Reward, int] = SqlCommand("x", Reward, function="fn_reward", answers=int, errors=errors)
+    for constraint, code in (("tb_user_email_key", "DUPLICATE_EMAIL"), ("another", "TWICE"), (None, "TWICE")):
+        error = command.error(Failed("23505", "why", constraint=constraint))
+        assert isinstance(error, Rejected)
+        assert error.code == code
+
+
 @pytest.mark.parametrize(
     ("state", "detail", "error"),
     [
@@ -476,6 +535,7 @@ async def test_the_log_shows_no_values_of_what_otherwise_hides(url: str, caplog:
             r"it is there as fn_create_user\(p_name, p_email",
         ),
         (SqlCommand("x", Reward, function="fn_rename"), r"it is there as fn_rename\(p_id, p_name, p_version\)"),
+        (SqlCommand("x", Only, function="fn_rename"), r"needs one function fn_rename\(p_id\).*p_id, p_name, p_version"),
     ],
 )
 async def test_a_function_that_does_not_fit_is_noticed_when_the_app_is_opened(
@@ -569,6 +629,34 @@ class Load:
 
 
 @pytest.mark.slow
+async def test_what_became_of_a_command_is_not_known_when_the_server_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be done, so nobody says that nothing was changed. What comes later is refused as such."""
+    monkeypatch.setattr("twofold.backends.postgres.calls.RESOLVE_S", 0.2)
+    monkeypatch.setattr("twofold.backends.postgres.calls.PATIENCE_S", 0.2)
+    monkeypatch.setattr("twofold.backends.postgres.connection.PATIENCE_S", 0.2)
+    with server(fsync=False) as running_server:
+        url = running_server.new_database()
+        execute(url, TABLES)
+        async with app.open(url, work=False) as running:
+            sql = await asyncpg.connect(url)
+            await sql.execute("BEGIN; SELECT pg_advisory_xact_lock(1953984358, 1)")
+            asked = asyncio.create_task(running.call(create_user, CreateUser("Ann"), command_id="c"))
+
+            async def waits() -> bool:
+                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+            await eventually(waits)
+            running_server.kill()
+            with pytest.raises(OutcomeUnknown):
+                await asked
+            with pytest.raises(Unavailable) as refused:
+                await running.call(create_user, CreateUser("Bob"))
+            assert not isinstance(refused.value, OutcomeUnknown)
+            sql.terminate()
+            running_server.start()
+            assert not (await running.call(create_user, CreateUser("Ann"), command_id="c")).repeated
+
+
 async def test_backends_that_are_killed_lose_nothing_and_repeat_nothing() -> None:
     """No gap, every acknowledged command there once, no row without its event."""
     with server(fsync=True) as own:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -260,6 +260,11 @@ async def test_a_command_id_is_used_once_by_both_ways(url: str) -> None:
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await note(sql, stream, None, paid(9), command_id=id_)
             assert (refused.value.sqlstate, json.loads(refused.value.detail)["command_id"]) == ("TF005", id_)
+        async with sql.transaction():  # at once, not only by the COMMIT
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await note(sql, "purse-1", None, paid(9), command_id="python")
+            assert refused.value.sqlstate == "TF005"
+            await sql.execute("ROLLBACK; BEGIN")
         assert (await running.append("purse-1", [Paid(9)], command_id="sql")).repeated
         assert await amounts(running) == [1, 2, 3, 4]
 
@@ -317,6 +322,15 @@ async def test_bad_input_changes_nothing(
         assert (await running.log.head()).is_beginning
         await note(sql, "purse-1", 0, paid(1))
         await note(sql, "tag-1", 0, {"type": "Tagged", "data": {"name": "x"}})
+
+
+async def test_what_a_decider_records_is_of_its_category_alone(url: str) -> None:
+    """Also where it is declared in `stored=`, as for its schema."""
+    as_well = replace(app, stored={Tagged: Stored("Tagged"), Paid: Stored("Paid", 2, [lambda data: data])})
+    async with as_well.open(url, work=False), session(url) as sql:
+        with pytest.raises(asyncpg.PostgresError, match="other-1 takes no event 'Paid'"):
+            await note(sql, "other-1", None, paid(1))
+        await note(sql, "purse-1", None, paid(1))
 
 
 async def test_only_read_committed_and_one_phase(url: str) -> None:

@@ -21,6 +21,7 @@ from twofold import (
     ConfigurationError,
     Decider,
     InvalidQuery,
+    Position,
     Projection,
     ReadModelBehind,
     Recorded,
@@ -344,6 +345,67 @@ async def test_the_name_shows_a_version_only_once_what_it_is_over_is_shown(url: 
             assert await sql.fetchval("SELECT max(words) FROM posts") == 1_000
         async with app.open(url, work=False):
             assert await sql.fetchval("SELECT words FROM authors") == 1_000
+
+
+async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view(url: str) -> None:
+    """A refresh reads the table, which could then not be replaced; and the new rows may be of another log."""
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
+    async with with_view(dashboard).open(url) as running:
+        await running.find(dashboard, after=await write(running, "1", "ann", 10), wait_s=20)
+    async with with_view(dashboard).look(url) as running, session(url) as sql, session(url) as beside:
+
+        async def rebuild() -> None:
+            async for _ in operate.rebuild(running, posts, from_scratch=True):
+                pass
+
+        async def waits() -> bool:
+            return bool(
+                await beside.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+            )
+
+        async with sql.transaction():
+            await sql.execute("SELECT pg_advisory_xact_lock(1953984358, hashtext('dashboard 1'))")
+            rebuilding = asyncio.create_task(rebuild())
+            await eventually(waits)
+            assert await sql.fetchval("SELECT position FROM twofold.views") == 1
+        await rebuilding
+        assert await sql.fetchval("SELECT position FROM twofold.views") == 0
+
+
+async def test_a_view_over_a_version_that_is_live_no_longer_has_its_name(url: str) -> None:
+    """Whoever made it is to see it, though a newer version of the projection went live before."""
+    posts_2 = Projection("posts", Post, fold_anew, version=2)
+    for each in (
+        App("blog", deciders=[post], projections=[posts]),
+        App("blog", deciders=[post], projections=[posts_2]),
+    ):
+        async with each.open(url, work=False) as running:
+            async for _ in operate.rebuild(running, each.projections[0]):
+                pass
+    async with app.open(url, work=False), session(url) as sql:
+        assert await sql.fetchval("SELECT live FROM twofold.tables WHERE name = 'posts' AND version = 1") is False
+        assert await sql.fetchval("SELECT count(*) FROM authors") == 0
+
+
+async def test_a_materialised_view_is_as_fresh_as_the_last_of_what_it_is_over(url: str) -> None:
+    slow = Projection("slow", Post, fold)
+    both = View(
+        "both",
+        Author,
+        sql="SELECT author, count(*) AS posts, 1 AS words, 0 AS earned, NULL AS newest FROM {posts} JOIN {slow} "
+        "USING (author) GROUP BY 1",
+        over=[posts, slow],
+        refresh_ms=60_000,
+    )
+    of_both = App("blog", deciders=[post], projections=[posts, slow], views=[both])
+    async with of_both.open(url) as running, session(url) as sql:
+        await running.find(both, after=await write(running, "1", "ann", 10), wait_s=20)
+    async with of_both.open(url, work=False) as running, session(url) as sql:
+        views: Any = running.rows
+        for name in ("posts", "slow"):
+            await sql.execute("UPDATE twofold.checkpoints SET position = CASE name WHEN $1 THEN 7 ELSE 9 END", name)
+            _, now = await views.views.reached(both.definition)
+            assert now == Position(0, 7)
 
 
 async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_before_it(url: str) -> None:

@@ -155,6 +155,17 @@ def test_two_hosts_share_the_ranges_and_one_takes_over_from_the_other_that_was_k
             assert any(f"from {host_name(other)}" in line for line in one.lines)
 
 
+def test_what_a_killed_host_was_working_on_comes_to_another(things: Things) -> None:
+    with changes(things, HANGS="hard") as one:
+        things.put(["easy"])
+        await_all("changed", ["easy"], one)
+        things.put(["hard"])
+        one.line("changed hangs on hard")
+        one.kill()
+    with changes(things) as other:
+        await_all("changed", ["hard"], other)
+
+
 def ranges(one: Process, verb: str) -> int:
     return sum(f"changed [Information] {verb} range" in line for line in one.lines)
 

@@ -76,6 +76,14 @@ async def test_the_parts_of_a_range_continue_where_it_stood(leases: Leases) -> N
     ]
 
 
+async def test_a_range_that_is_now_in_two_others_is_divided_where_they_meet(leases: Leases) -> None:
+    await leases.create(Lease(Range("3F", "BF", "1"), "7"))
+    [seen] = await leases.all()
+    parts = [Range("3F", "7F", "3"), Range("7F", "BF", "4")]
+    assert await Held(leases, seen).divide([Range("", "7F", "3"), Range("7F", "FF", "4")]) == parts
+    assert [(one.range, one.token) for one in await leases.all()] == [(part, "7") for part in parts]
+
+
 async def test_a_part_within_a_larger_range_goes_on(leases: Leases) -> None:
     part = Range("", "7F", "1")
     await leases.create(Lease(part, "7"))

@@ -159,11 +159,12 @@ def test_a_signal_ends_it_in_order(how: signal.Signals) -> None:
         assert not any("Traceback" in line for line in process.lines)
 
 
-def test_a_worker_that_ends_ends_the_host() -> None:
+@pytest.mark.parametrize(("function", "status"), [("exits", 3), ("cancels", 1)])
+def test_a_worker_that_ends_ends_the_host(function: str, status: int) -> None:
     with host("requests") as process:
-        assert ask(process, "POST", "/v1/exits").status_code == 503
+        assert ask(process, "POST", f"/v1/{function}").status_code == 503
         assert process.wait() == 1
-        assert "the worker's process has ended with status 3" in process.line("has ended")
+        assert f"the worker's process has ended with status {status}" in process.line("has ended")
 
 
 def test_a_worker_ends_with_its_host() -> None:

@@ -297,14 +297,14 @@ def the_outcomes_of_a_batch_are_handed_out_in_another_order(patch: Patch) -> Non
 
 @mutation("G3")
 def a_refusal_that_was_decided_from_memory_counts(patch: Patch) -> None:
-    def _decide_from_cache(self: Executor, envelope: Any) -> Any:
+    def _decide_at_once(self: Executor, envelope: Any) -> Any:
         known = self._states.get(envelope.decider, envelope.stream)
         if known.version == 0 or envelope.expected_version is not None:
             return None
         decision = self._decide(envelope, known.state, known.version)
         return decision if decision.new else None
 
-    patch.setattr(Executor, "_decide_from_cache", _decide_from_cache)
+    patch.setattr(Executor, "_decide_at_once", _decide_at_once)
 
 
 # ---- G4: the feed never skips

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -28,9 +28,11 @@ from twofold.read import freshness, publish
 from twofold.read.freshness import Freshness
 from twofold.read.rebuild import Rebuilding
 from twofold.read.watched import Standing
+from twofold.testing.simulation.faults import FAULTS
 from twofold.testing.simulation.histories import in_silence, run, run_histories, worst
-from twofold.testing.simulation.plan import draw
+from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.scenario import Scenario
+from twofold.testing.simulation.violations import Violation
 
 pytestmark = pytest.mark.slow
 
@@ -39,14 +41,27 @@ MOST = 1_500  # so many at most until a defect must have shown
 
 Patch = pytest.MonkeyPatch
 replaced = msgspec.structs.replace
-DEFECTS: dict[str, tuple[Callable[[Patch], None], Sequence[Scenario]]] = {}
 
 
-def defect(*scenarios: Scenario) -> Callable[[Callable[[Patch], None]], None]:
-    """A defect, and the scenarios in which it shows."""
+class Defect(NamedTuple):
+    patch: Callable[[Patch], None]
+    scenarios: Sequence[Scenario]
+    among: Sequence[str]
+
+    def plan(self, seed: int) -> Plan:
+        """A history in which it may show."""
+        faults = [FAULTS[name] for name in self.among]
+        return draw(self.scenarios[seed % len(self.scenarios)], seed, faults, splits=True)
+
+
+DEFECTS: dict[str, Defect] = {}
+
+
+def defect(*scenarios: Scenario, among: Sequence[str] = ()) -> Callable[[Callable[[Patch], None]], None]:
+    """A defect, and the scenarios and faults with which it shows soon."""
 
     def kept(patch: Callable[[Patch], None]) -> None:
-        DEFECTS[patch.__name__] = patch, scenarios or SCENARIOS
+        DEFECTS[patch.__name__] = Defect(patch, scenarios or SCENARIOS, among)
 
     return kept
 
@@ -119,11 +134,6 @@ def what_was_parked_goes_to_the_first_part(patch: Patch) -> None:
 @defect()
 def the_parts_inherit_nothing(patch: Patch) -> None:
     patch.setattr(follow, "inherit", _nothing)
-    patch.setattr(follow, "hand_over", _nothing)
-
-
-@defect()
-def who_finds_a_split_leaves_the_checkpoint(patch: Patch) -> None:
     patch.setattr(follow, "hand_over", _nothing)
 
 
@@ -252,24 +262,7 @@ def news_of_the_parts_make_no_cut(patch: Patch) -> None:
     patch.setattr(Proposer, "has_news", has_news)
 
 
-@defect(IN_THE_WAREHOUSE)
-def a_cut_covers_a_former_partition_when_one_part_is_in_it(patch: Patch) -> None:
-    def reached(self: Any, vector: Any, number: int) -> int:
-        return max(
-            (offset for n, offset in enumerate(vector, 1) if number == n or number in _before(self, n)), default=0
-        )
-
-    def _before(self: Any, number: int) -> list[int]:
-        found, parents = [], self.lineage.parents()
-        while (parent := parents[number - 1]) is not None:
-            found.append(parent)
-            number = parent
-        return found
-
-    patch.setattr(Cuts, "reached", reached)
-
-
-@defect()
+@defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"])
 def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
     def come(self: Any, number: int, at: Mapping[int, Position]) -> int:
         if number in at:
@@ -283,7 +276,7 @@ def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
 # ---- operators and watchers
 
 
-@defect()
+@defect(IN_THE_DIRECTORY, IN_THE_NOTEBOOK, among=["rebuild"])
 def a_rebuild_of_the_parent_replaces_the_parts(patch: Patch) -> None:
     patch.setattr(Rebuilding, "_come_as_far", _nothing)
 
@@ -298,20 +291,19 @@ def watchers_go_on_in_the_parts_as_if_nothing_had_been(patch: Patch) -> None:
     patch.setattr(Standing, "follows", lambda self, token: True)
 
 
-def _first(patch: Callable[[Patch], None], scenarios: Sequence[Scenario], most: int) -> tuple[int, Any] | None:
+def first_violation(of: Defect, most: int) -> tuple[int, Violation] | None:
+    """The seed of the first history that shows it, and what is broken in it."""
     with in_silence():
         for seed in range(1, most + 1):
-            violations = run(draw(scenarios[seed % len(scenarios)], seed, splits=True)).violations
-            if violations:
+            if violations := run(of.plan(seed)).violations:
                 return seed, worst(violations)
     return None
 
 
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_defect_is_noticed(name: str, monkeypatch: Patch) -> None:
-    patch, scenarios = DEFECTS[name]
-    patch(monkeypatch)
-    assert _first(patch, scenarios, MOST) is not None
+    DEFECTS[name].patch(monkeypatch)
+    assert first_violation(DEFECTS[name], MOST) is not None
 
 
 def test_without_a_defect_nothing_is_noticed() -> None:

@@ -61,8 +61,9 @@ class Session:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        if task.exception() is not None:  # not the app's: what it raises is an answer
-            traceback.print_exception(task.exception())
+        failure = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if failure is not None:  # what a function raises is an answer, unless it cancels its own task
+            traceback.print_exception(failure)
             os._exit(1)
 
     async def _answer(self, line: dict[str, Any]) -> None:

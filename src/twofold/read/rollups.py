@@ -13,6 +13,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from twofold.errors import Contended
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
 from twofold.feed.lease import taken_over
 from twofold.messages import Position
@@ -23,6 +24,8 @@ from twofold.read.rolling import Rolling, declaration
 from twofold.read.store import Changes, Condition, Query, ReadStore, Rolled, StoredTable
 
 FILL_PAGE = 1_000
+FILL_TRIES = 20
+FILL_PAUSE_S = 0.25
 ASKED_AT_ONCE = 16
 KNOWN_ROWS = 20_000
 _BY_BEGINNINGS = ("text", "bytes")  # a store may order long values by their beginnings
@@ -238,11 +241,18 @@ async def fill_outdated(store: ReadStore, source: Table, partition: int, owner: 
     Its checkpoint is taken over for that, also so that its holder learns of new rollups when it claims it again.
     Raises: InvalidInput if the source has no checkpoint, Contended, ConfigurationError, Unavailable.
     """
-    rollups = await Rollups.of(store, source)
-    if not rollups or not (anew or await rollups.are_outdated()):
-        return
-    async with taken_over(store.checkpoints, source.follows.in_partition(partition), owner) as (claim, now):
-        if anew:
-            await rollups.fill(claim, now.position, rollups.rolling)
-        else:
-            await rollups.begin(claim, now.position)
+    for attempt in range(FILL_TRIES):
+        rollups = await Rollups.of(store, source)
+        if not rollups or not (anew or await rollups.are_outdated()):
+            return
+        try:
+            async with taken_over(store.checkpoints, source.follows.in_partition(partition), owner) as (claim, now):
+                if anew:
+                    await rollups.fill(claim, now.position, rollups.rolling)
+                else:
+                    await rollups.begin(claim, now.position)
+            return
+        except Contended:  # other processes that begin at this moment do the same: the last one is not disturbed
+            if anew or attempt == FILL_TRIES - 1:
+                raise
+            await asyncio.sleep(FILL_PAUSE_S)

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from twofold.ambient import Ambient
+from twofold.backends.cosmos import layout
 from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.refusals import Conflict
@@ -144,8 +145,8 @@ class CosmosCheckpoints:
                 raise lease_lost(claim, at)
             there = {one.follower.partition for one in await self.all_partitions(claim.follower)}
             new = [self._part(row, claim.follower, n, some) for n, some in parts.items() if n not in there]
-            creations = [("create", (part,)) for part in new]
-            removal = ("delete", (row["id"],), {"if_match_etag": row["_etag"]})
+            creations = [layout.created(part) for part in new]
+            removal = layout.deleted(row["id"], row["_etag"])
             try:
                 await self._container.batch([*creations, removal], row["key"])
             except Conflict:

@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, TypeVar
+from urllib.parse import quote
 from urllib.request import getproxies
 
 import msgspec
@@ -18,12 +19,13 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceExist
 from twofold.backends.cosmos.address import Address
 from twofold.backends.cosmos.layout import INDEXED, KEY_PATH, UNIQUE, Document
 from twofold.backends.cosmos.ranges import Physical
-from twofold.backends.cosmos.refusals import NOT_FOUND, RangeGone, errors
+from twofold.backends.cosmos.refusals import NOT_FOUND, OperationRefused, RangeGone, errors
 from twofold.backends.cosmos.transport import Transport
 from twofold.errors import ConfigurationError
 
 CONNECT_S = 5
 READ_S = 20
+FAILED_BESIDE = 424  # an operation that did not fail itself
 MOST_OF_KEY = 1_000  # documents of a page
 
 T = TypeVar("T")
@@ -51,13 +53,22 @@ class Container:
 
     def __init__(self, container: ContainerProxy, place: str, rid: str) -> None:
         self._container, self.place, self.rid = container, place, rid
+        self._path = f"/{quote(container.container_link)}/docs/"
 
-    async def batch(self, operations: Sequence[tuple[Any, ...]], key: str) -> Written:
-        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not."""
+    async def batch(self, operations: Sequence[Document], key: str) -> Written:
+        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not.
+
+        Not through `execute_item_batch`, which costs a twentieth of the time of a whole append.
+        """
+        connection, link = self._container.client_connection, self._container.container_link
+        options = {"partitionKey": key, "containerRID": self.rid}
         with errors(self.place, of_document=True):
-            done: Any = await self._container.execute_item_batch(operations, partition_key=key)
-            range_, lsn = _session(done.get_response_headers())
-            return Written(lsn, range_, [one.get("eTag", "") for one in done])
+            results, headers = await connection._Batch(list(operations), self._path, link, options)
+            for one in results:
+                if one["statusCode"] >= 400 and one["statusCode"] != FAILED_BESIDE:
+                    raise OperationRefused(one["statusCode"])
+            range_, lsn = _session(headers)
+            return Written(lsn, range_, [one.get("eTag", "") for one in results])
 
     async def read(self, id: str, key: str) -> Document | None:
         """A document by its id, or None. Raises: Unavailable."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from twofold.backends.cosmos import layout
 from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.poll import POLL_S, Poll
 from twofold.backends.cosmos.refusals import Conflict
@@ -63,11 +64,9 @@ class CutLog:
         actual = 0 if seen is None else seen["number"]
         if actual != number - 1:
             return [VersionConflict(append.stream, number - 1, actual)]
-        moved: tuple[object, ...] = ("create", (head,))
-        if seen is not None:
-            moved = ("replace", (_HEAD, head), {"if_match_etag": seen["_etag"]})
+        moved = layout.created(head) if seen is None else layout.replaced(head, seen["_etag"])
         try:
-            await self._container.batch([("create", (cut,)), moved], key)
+            await self._container.batch([layout.created(cut), moved], key)
         except Conflict:
             return [VersionConflict(append.stream, number - 1, number)]
         return [Receipt(append.stream, number, 1, Position(0, number), append.command_id, self.log_id)]

@@ -179,3 +179,21 @@ def time(document: Mapping[str, Any]) -> datetime:
 
 def _text(json: str | bytes) -> str:
     return json if isinstance(json, str) else json.decode()
+
+
+# ---- operations of a transactional batch, as the service takes them
+
+
+def created(document: Document) -> Document:
+    """Create a document."""
+    return {"operationType": "Create", "resourceBody": document}
+
+
+def replaced(document: Document, etag: str) -> Document:
+    """Replace a document that has this ETag."""
+    return {"operationType": "Replace", "id": document["id"], "resourceBody": document, "ifMatch": etag}
+
+
+def deleted(id: str, etag: str) -> Document:
+    """Delete a document that has this ETag."""
+    return {"operationType": "Delete", "id": id, "ifMatch": etag}

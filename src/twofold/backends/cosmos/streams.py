@@ -81,8 +81,7 @@ class Streams:
             return await self._append(append, attempt)
         except TwofoldError as error:
             self._tips.forget(append.stream)
-            unknown = attempt.unsure and isinstance(error, Unavailable)
-            return OutcomeUnknown(append.command_id, str(error)) if unknown else error
+            return OutcomeUnknown(append.command_id, str(error)) if attempt.unsure else error
 
     async def _append(self, append: Append, attempt: Attempt) -> Receipt | TwofoldError:
         """Try with what is known of the stream, else look at it, until the service says what has become of it."""
@@ -178,14 +177,14 @@ class Streams:
             f"{layout.MOST_BYTES:,} (2 MB) at once: split its events, or append them with several commands"
         )
 
-    async def _settled(self, append: Append, operations: Sequence[tuple[Any, ...]], attempt: Attempt) -> Written:
+    async def _settled(self, append: Append, operations: Sequence[Document], attempt: Attempt) -> Written:
         try:
             return await settled(self._container, operations, append.stream.id, attempt)
         except TooLarge as error:
-            raise self._too_large(append, layout.size([dict(op[1][-1]) for op in operations])) from error
+            raise self._too_large(append, layout.size([one["resourceBody"] for one in operations])) from error
 
     async def _write_receipt(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
-        await self._settled(append, [("create", (layout.receipt(append, tip),))], attempt)
+        await self._settled(append, [layout.created(layout.receipt(append, tip))], attempt)
         attempt.unsure = True  # as long as its position is not read
         offset = await self._place(append.stream, tip.version)
         return self._as_receipt(append.stream, tip.version, 0, offset, append.command_id)
@@ -265,12 +264,10 @@ class Streams:
         return Receipt(stream, version, events, position, command_id, self._log_id(), repeated)
 
 
-def operations(documents: Sequence[Document], etag: str | None) -> list[tuple[Any, ...]]:
+def operations(documents: Sequence[Document], etag: str | None) -> list[Document]:
     """The batch that writes a commit, and a head whose ETag is this one; None: there is none yet."""
     commit, head = documents
-    if etag is None:
-        return [("create", (commit,)), ("create", (head,))]
-    return [("create", (commit,)), ("replace", (head["id"], head), {"if_match_etag": etag})]
+    return [layout.created(commit), layout.created(head) if etag is None else layout.replaced(head, etag)]
 
 
 def _with_command(found: Sequence[Document], command_id: str | None) -> Document | None:

@@ -436,6 +436,23 @@ class RollupConformance(OnBackend):
             async with new_model.having(new_model.source, unchanged).open(log, read_store=store):
                 pass
 
+    async def test_g8_processes_that_open_at_once_fill_it_together(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
+    ) -> None:
+        """Each takes the checkpoint from the others for that; none of them fails."""
+        model = Model()
+
+        async def opened(on: LogStore, rows: Rows) -> None:
+            async with model.app.open(on, read_store=rows, work=False):
+                pass
+
+        await asyncio.gather(*(opened(*stores) for stores in [(log, store), (other_log, other_store)] * 4))
+        async with model.app.open(log, read_store=store) as running:
+            done = await put(running, "1", owner="a", amount=Decimal(3))
+            row = await running.get(model.of_owner, "a", after=done.receipt)
+            assert row is not None
+            assert row.spent == 3
+
     async def test_one_that_was_left_behind_is_filled(self, log: LogStore, store: Rows) -> None:
         """By a process of an older release, which moves the source alone: until then a read with a token waits."""
         model = Model()

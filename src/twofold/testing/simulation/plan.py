@@ -8,6 +8,7 @@ from random import Random
 from typing import Any
 
 from twofold.app import App
+from twofold.errors import ConfigurationError
 from twofold.testing.simulation.actions import Action, Dice, Disturbing
 from twofold.testing.simulation.clients import AppendTwo, Execute, Load, Read, Verify
 from twofold.testing.simulation.faults import FAULTS, Fault
@@ -119,13 +120,18 @@ def draw(
     splits: bool | None = False,
 ) -> Plan:
     """The plan of a seed. Faults are drawn `among` these, if any are given, and the number of partitions unless it is
-    given. With `splits` partitions split; None draws whether they do."""
+    given. With `splits` partitions split; None draws whether they do, unless the number of partitions is given.
+
+    Raises: ConfigurationError for splits of a log that begins with one partition.
+    """
     random = Random(f"partitions {seed}")
     drawn = random.choice(PARTITIONS)
     if splits is None:
-        splits = partitions != 1 and random.random() < SPLITTING
+        splits = partitions is None and random.random() < SPLITTING
     if partitions is None:
         partitions = random.choice(RANGES) if splits else drawn
+    if splits and partitions == 1:
+        raise ConfigurationError("a log that splits is simulated with 2 partitions or more at the beginning, not 1")
     return _Drawing(scenario, seed, among, partitions, splits).plan()
 
 

@@ -1,9 +1,13 @@
-"""What changes can do. `%FAILS%`: the ids of documents that cannot be taken, each as often as it is named."""
+"""What changes can do.
+
+FAILS names documents that cannot be taken, each as often as it is named; HANGS one that is never done with.
+"""
 
 import asyncio
 import json
 import logging
 import os
+import time
 
 import azure.functions as func
 
@@ -20,6 +24,9 @@ LEASES = {
 def take(name: str, documents: func.DocumentList, context: func.Context) -> None:
     ids = [document["id"] for document in documents]
     for one in ids:
+        if one == os.environ.get("HANGS"):
+            logging.info("%s hangs on %s", name, one)
+            time.sleep(3_600)
         if one in failures:
             failures.remove(one)
             logging.error("%s refuses %s, retry %d", name, one, context.retry_context.retry_count)

@@ -67,6 +67,11 @@ def exits(req: func.HttpRequest) -> func.HttpResponse:
     os._exit(3)
 
 
+@app.route(methods=["POST"])
+async def cancels(req: func.HttpRequest) -> func.HttpResponse:
+    raise asyncio.CancelledError
+
+
 @app.route(methods=["GET"], auth_level=func.AuthLevel.FUNCTION)
 def guarded(req: func.HttpRequest) -> str:
     return "for those with a key"
