@@ -134,7 +134,7 @@ async def _until_shown(
 
 
 async def _caught_up(following: Following, log_feed: Feed, note: Note) -> AsyncGenerator[Position, None]:
-    """Catch up, and yield the positions. While another worker holds the checkpoint, these are the ones it reaches,
+    """Catch up, and yield the positions. While a worker holds the checkpoint, these are the ones it reaches,
     until it is at the end of the feed, or its lease has run out and this process takes over."""
     pages = following.catch_up()
     page = asyncio.ensure_future(anext(pages, None))
@@ -148,8 +148,8 @@ async def _caught_up(following: Following, log_feed: Feed, note: Note) -> AsyncG
                 checkpoint = await _checkpoint(following)
                 if checkpoint is not None:
                     yield checkpoint.position
-                    elsewhere = checkpoint.owner not in (None, following.owner)
-                    if elsewhere and await has_passed(following.feed, checkpoint.position, newest):
+                    held = checkpoint.owner is not None  # also by this process's own worker, which does not let go
+                    if held and await has_passed(following.feed, checkpoint.position, newest):
                         return
         while (position := await page) is not None:
             yield position

@@ -244,6 +244,16 @@ class RebuildConformance(OnBackend):
         assert [table.follows for table in await store.tables()] == [balances.follows]
         assert await folded.get(balances, NAMES[0]) == Balance(NAMES[0], 1_006, 3)
 
+    async def test_it_goes_on_in_a_process_whose_worker_holds_it(self, log: LogStore, store: Rows) -> None:
+        """It ends with what that worker has folded, and does not wait for it to let go."""
+        async with only.open(log, read_store=store) as running:
+            for name in NAMES:
+                await running.get(balances, name, after=await deposited(log, name, 1))
+            async with asyncio.timeout(60), aclosing(operate.rebuild(running, balances)) as positions:
+                async for _ in positions:
+                    pass
+            assert len(await running.find(balances)) == len(NAMES)
+
     @pytest.mark.usefixtures("short_lease")
     @pytest.mark.parametrize("registered", [True, False])
     async def test_what_was_killed_is_dropped_by_the_next_one(
