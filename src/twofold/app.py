@@ -21,7 +21,7 @@ from twofold.feed.feed import Feed, PartitionSplit
 from twofold.feed.follow import Following, share
 from twofold.feed.follower import Follower
 from twofold.feed.lag import Lag
-from twofold.feed.partitions import Splitting, feeds, partitions_of, reacting
+from twofold.feed.partitions import Splitting, ends, feeds, partitions_of, reacting
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.feed.unparking import Parking, Unparker
 from twofold.feed.worker import Worker
@@ -544,7 +544,7 @@ class Running:
         return found.of if isinstance(found, Rollup) else found
 
     async def _heads(self) -> Sequence[Token]:
-        return [Token(self.log.log_id, await feed.head()) for feed in feeds(self.log).values()]
+        return [Token(self.log.log_id, end) for end in await ends(self.log, self.log)]
 
     async def history(self, stream: Stream | str, *, from_version: int = 1) -> list[Recorded]:
         """Every event of a stream in order, starting with `from_version`; empty if there are none.

@@ -14,10 +14,13 @@ from twofold.backends.postgres.schema import migrations
 
 TAKEN_OVER = {
     "append.sql": (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5"),
-    "run.sql": (41, "163fd54d7e067ba376de7827bef68bea6add9100ddcaae74fd2c2450c303a5fc"),
-    "note.sql": (40, "acbed98905cf3a97a97d146fc48f4df43669e411596a8f1f2218ee9686e4a2d7"),
+    "run.sql": (51, "01b60bf6fae0e0be2d4c841c8d6f70fe46c9f9eaef04a87c93e733e15277792e"),
+    "note.sql": (51, "fc0f458afe6171227fdc7bfdcf8a9b4c2a009e53e6623ad754e2ba1de97adf59"),
 }
 """For each file the newest migration that takes it over, and what the file was then."""
+
+WITH_GAPS = [1, 2, 3, 4, 5, 6, 10, 20, 30, 40, 41, 42, 50]
+LAST_WITH_GAPS = WITH_GAPS[-1]
 
 
 def functions(file: str) -> str:
@@ -73,6 +76,28 @@ async def test_a_database_of_any_age_becomes_the_one_of_today(new_database: Call
     finally:
         await older.close()
         await newer.close()
+
+
+def test_a_new_migration_has_a_higher_number_than_all_before() -> None:
+    """A database keeps the highest number that was applied to it: a lower one that comes later would be left out."""
+    assert [number for number in migrations() if number <= LAST_WITH_GAPS] == WITH_GAPS
+
+
+async def test_a_database_of_the_time_of_rollups_gets_what_came_later(new_database: Callable[[], str]) -> None:
+    """It is the one made at once, as well."""
+    at_once, older = new_database(), new_database()
+    await (await connect(at_once, Ambient())).close()
+    made, aged = await asyncpg.connect(at_once), await asyncpg.connect(older)
+    try:
+        for number in WITH_GAPS:
+            name, sql = migrations()[number]
+            await aged.execute(sql)
+            await aged.execute("INSERT INTO twofold.migrations (number, name) VALUES ($1, $2)", number, name)
+        await (await connect(older, Ambient())).close()
+        assert await aged.fetchval(STATE) == await made.fetchval(STATE)
+    finally:
+        await made.close()
+        await aged.close()
 
 
 @pytest.mark.parametrize("file", TAKEN_OVER)

@@ -124,6 +124,19 @@ def test_who_does_not_know_of_a_split_creates_no_checkpoint_that_stays(splits: S
     splits.run(main)
 
 
+def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go(splits: Splits) -> None:
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False) as one, opened(splits, stale, work=False) as other:
+            await fill(one)
+            splits.split()
+            folded = [event.stream.id async for events in other.catch_up(cards) for event in events]
+            assert sorted(folded) == list(IDS)
+            assert splits.partitions() == [2, 3, 4]
+
+    splits.run(main)
+
+
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
     async def main() -> None:
         knows, stale = await splits.log(), await splits.log()
