@@ -35,7 +35,9 @@ class Reactions:
         waiting = self._storage.reactors_in(to.partition).waiting.get(follower, {}).values()
         parked = {one.key: one.position for one in waiting}
         types = self._app.codec.names(reactor.event_types)
-        for entry in self._storage.courses[to.partition].between(after.offset, to.offset):
+        for entry in self._storage.part(to.partition).entries:  # of the log that is there now, if it was replaced
+            if not after < entry.position <= to:
+                continue
             given_up = self._is_given_up(follower, entry)
             if (
                 entry.type in types
@@ -70,7 +72,7 @@ class Reactions:
         types = self._app.codec.names(self._reactors[reactor].event_types)
         partition = self._storage.courses.partition_of(recorded.stream.id)
         follower = self._reactors[reactor].follows.in_partition(partition)
-        for entry in self._storage.courses[partition].entries:
+        for entry in self._storage.part(partition).entries:
             if entry.stream != str(recorded.stream) or entry.version >= recorded.version:
                 continue
             begun = (reactor, entry.stream, entry.version) in self.effects.answers
