@@ -262,7 +262,8 @@ class Running:
             yield projector, projector.feed, rows.checkpoints, projector.unparking()
         for reactor in self.app.reactors:
             for feed in reacting(log).values():
-                runner = Runner(reactor, feed, log.checkpoints, self._carry_out, codec, ambient)
+                may_split, carry_out = isinstance(log, Splitting), self._carry_out
+                runner = Runner(reactor, feed, log.checkpoints, carry_out, codec, ambient, may_split=may_split)
                 yield runner, feed, log.checkpoints, runner
 
     async def _carry_out(self, decider: Decider[Any, Any, Any], id: str, command: Any, meta: Meta) -> Receipt:

@@ -17,7 +17,7 @@ from twofold.backends.connect import connect
 from twofold.backends.ports import LogStore
 from twofold.backends.urls import sqlite_path
 from twofold.errors import LeaseLost, LogReplaced
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Ownership, SplitsCheckpoints
 from twofold.messages import BEGINNING, Stream
 from twofold.read import freshness
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
@@ -177,7 +177,7 @@ def test_the_walk_is_a_walk_over_all_of_them() -> None:
         return {name for port in ports for base in port.__mro__ for name in vars(base) if not name.startswith("_")}
 
     assert members(LogStore) - QUIET == {name.split(" ")[0] for name in OF_THE_LOG}
-    assert members(Checkpoints) == set(OF_CHECKPOINTS) | set(CHANGES)
+    assert members(Checkpoints, SplitsCheckpoints) == set(OF_CHECKPOINTS) | set(CHANGES)
 
 
 async def test_g11_nothing_of_another_log_is_read_or_changed(place: Place, log: LogStore) -> None:

@@ -646,7 +646,7 @@ def an_effect_that_failed_is_passed_over(patch: Patch) -> None:
 
 @mutation("G8", among=["upgrade", "rebuild", "slow"])
 def a_version_is_published_before_it_has_caught_up(patch: Patch) -> None:
-    async def publish(self: MemoryReadStore, table: Any) -> bool:
+    async def publish(self: MemoryReadStore, table: Any, covered: Any, lost: Any = ()) -> bool:
         self._live[table.name] = max(self._live[table.name], table.follows.version)
         return True
 
@@ -894,7 +894,7 @@ def what_every_partition_holds_counts_as_read(patch: Patch) -> None:
 
     async def covered_by(self: Merged, positions: Sequence[Position]) -> Sequence[Position]:
         if positions[0].partition == 0:
-            return [*positions, *(await part.head() for part in self._feeds.values())]
+            return [*positions, *[await part.head() for part in self._feeds.values()]]
         return [await self.head(), *positions]
 
     patch.setattr(Merged, "covered_by", covered_by)

@@ -13,7 +13,7 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
+from twofold.errors import LeaseLost, LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
 from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
@@ -76,8 +76,10 @@ class Runner:
         carry_out: CarryOut,
         codec: Codec,
         ambient: Ambient,
+        *,
+        may_split: bool = False,
     ) -> None:
-        self.reactor = reactor
+        self.reactor, self._may_split = reactor, may_split
         self._feed, self._checkpoints, self._codec, self._ambient = feed, checkpoints, codec, ambient
         self._carry_out = carry_out
         self._at_once = asyncio.Semaphore(COMMANDS_AT_ONCE)
@@ -145,7 +147,12 @@ class Runner:
         return Outcome(parked, last.after, events + last.events)
 
     async def _waiting(self, claim: Claim) -> dict[str, Parked]:
+        """What is parked. Raises: LeaseLost if the partition has split: its parts have what was parked in it."""
         waiting = {one.key: one for one in await self._checkpoints.parked(self.follows)}
+        if self._may_split:
+            now = await self._checkpoints.read(self.follows)
+            if now is None or now.epoch != claim.epoch:
+                raise LeaseLost(self.follows, f"is no longer in epoch {claim.epoch}")
         self._due = {stream: due for stream, due in self._due.items() if stream in waiting}
         self._knows = claim
         return waiting
