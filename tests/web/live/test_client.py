@@ -1,30 +1,58 @@
-"""What runs for a client at the other end of a WebSocket."""
-
-from __future__ import annotations
+"""What runs for the client of a WebSocket."""
 
 import asyncio
-from typing import Any
 
+from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from twofold.web.live.client import MOST_SUBSCRIPTIONS, Client
+from twofold.testing import virtual_time
+from twofold.web.live.client import IDLE_S, MOST_SUBSCRIPTIONS, Client
+
+
+async def _never() -> Message:
+    return await asyncio.get_running_loop().create_future()  # type: ignore[no-any-return]
+
+
+async def _nothing(message: Message) -> None:
+    pass
+
+
+def test_a_client_is_idle_since_the_last_thing_ended() -> None:
+    """Whether that ended by itself or was ended. Short ones that come again and again keep the connection."""
+
+    async def main() -> None:
+        client = Client(WebSocket({"type": "websocket", "headers": []}, _never, _nothing))
+
+        async def short(name: str) -> None:
+            await asyncio.sleep(1)
+            client.forget(name)
+
+        idle = asyncio.create_task(client.idle())
+        for number in range(4):
+            await asyncio.sleep(0.6 * IDLE_S)
+            client.begin("a", short("a"))
+            await asyncio.sleep(2)
+            assert (idle.done(), "a" in client) == (False, False), number
+        client.begin("b", short("other"))
+        await asyncio.sleep(3 * IDLE_S)
+        assert not idle.done()
+        await client.end("b")
+        await asyncio.sleep(0.9 * IDLE_S)
+        assert not idle.done()
+        await asyncio.sleep(0.2 * IDLE_S)
+        assert idle.done()
+
+    virtual_time.run(main())
 
 
 async def test_what_a_client_does_not_read_is_bounded_and_ends_with_it() -> None:
     """Each has failed, so its name is free again, but the client does not take the problem."""
-    stuck = asyncio.Event()
-
-    async def send(_: Any) -> None:
-        await stuck.wait()
-
-    async def receive() -> Any:
-        await stuck.wait()
+    client = Client(WebSocket({"type": "websocket", "headers": []}, _never, _nothing))
 
     async def fail(name: str) -> None:
         client.forget(name)
-        await send(name)
+        await _never()
 
-    client = Client(WebSocket({"type": "websocket", "headers": []}, receive, send))
     before, begun = asyncio.all_tasks(), 0
     while not client.is_full and begun < 3 * MOST_SUBSCRIPTIONS:
         client.begin("again", fail("again"))
