@@ -6,7 +6,7 @@ from starlette.types import Message
 from starlette.websockets import WebSocket
 
 from twofold.testing import virtual_time
-from twofold.web.live.client import IDLE_S, Client
+from twofold.web.live.client import IDLE_S, MOST_SUBSCRIPTIONS, Client
 
 
 async def _never() -> Message:
@@ -43,3 +43,22 @@ def test_a_client_is_idle_since_the_last_thing_ended() -> None:
         assert idle.done()
 
     virtual_time.run(main())
+
+
+async def test_what_a_client_does_not_read_is_bounded_and_ends_with_it() -> None:
+    """Each has failed, so its name is free again, but the client does not take the problem."""
+    client = Client(WebSocket({"type": "websocket", "headers": []}, _never, _nothing))
+
+    async def fail(name: str) -> None:
+        client.forget(name)
+        await _never()
+
+    before, begun = asyncio.all_tasks(), 0
+    while not client.is_full and begun < 3 * MOST_SUBSCRIPTIONS:
+        client.begin("again", fail("again"))
+        begun += 1
+        await asyncio.sleep(0)
+    assert begun == 2 * MOST_SUBSCRIPTIONS
+    await client.close()
+    assert asyncio.all_tasks() == before
+    assert not client.is_full

@@ -22,6 +22,7 @@ class Client:
         self.websocket, self.outlet = websocket, Outlet()
         self.request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._running: set[asyncio.Task[None]] = set()  # also what has given its name up, and says so to the client
         self._idle_since = asyncio.get_running_loop().time()
 
     @property
@@ -39,12 +40,14 @@ class Client:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more may run."""
-        return len(self._tasks) >= MOST_SUBSCRIPTIONS
+        """Whether nothing more may run, also because the client does not read what has become of the rest."""
+        return len(self._tasks) >= MOST_SUBSCRIPTIONS or len(self._running) >= 2 * MOST_SUBSCRIPTIONS
 
     def begin(self, name: str, work: Coroutine[None, None, None]) -> None:
         """Run this until it ends. It says so with `forget`."""
-        self._tasks[name] = asyncio.create_task(work, name=f"for a client: {name:.80}")
+        task = self._tasks[name] = asyncio.create_task(work, name=f"for a client: {name:.80}")
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def forget(self, name: str) -> None:
         """What runs now has ended: the client may use its name again."""
@@ -71,7 +74,7 @@ class Client:
 
     async def close(self) -> None:
         """End all that runs."""
-        tasks = list(self._tasks.values())
+        tasks = list(self._running)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
