@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 import websockets
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from shop import login
 from shop.app import shop as app
@@ -158,7 +158,7 @@ async def test_no_kill_of_the_server_loses_or_repeats_an_event(shop: Shop) -> No
     async def client() -> None:
         nonlocal token
         while True:
-            with suppress(OSError, ConnectionClosed, InvalidStatus, TimeoutError):
+            with suppress(OSError, ConnectionClosed, InvalidHandshake, TimeoutError):
                 async with socket(shop, token) as live:
                     while True:
                         received.append(await said(live))
