@@ -30,6 +30,7 @@ from torture.mutations import mutate
 from torture.parts import looked
 from twofold.app import Running
 from twofold.errors import Unavailable
+from twofold.feed.feed import PartitionSplit
 
 Role = Literal["appender", "worker", "reader", "mender"]
 
@@ -79,6 +80,8 @@ class Member:
         while True:
             try:
                 return await work()
+            except PartitionSplit:  # another try would only raise it again
+                raise
             except Unavailable:
                 await asyncio.sleep(RETRY_S)
 

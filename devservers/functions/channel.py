@@ -133,8 +133,9 @@ class Worker:
                 self._take(json.loads(line))
         await self._process.wait()
         for waiting in self._waiting.values():
-            waiting.set_exception(WorkerEnded(self.death()))
-            waiting.exception()  # nobody may be waiting any more
+            if not waiting.done():  # who waited may have been cancelled
+                waiting.set_exception(WorkerEnded(self.death()))
+                waiting.exception()  # nobody may be waiting any more
         self._waiting.clear()
 
     def _take(self, message: Message) -> None:
