@@ -88,7 +88,6 @@ WHAT_HAPPENS = [
     *("told Rejected", "told VersionConflict", "told OutcomeUnknown", "told Unavailable", "told Unanswered"),
     *("told ReadModelBehind", "told RowParked", "told InvalidToken"),
     *("histories of several partitions", "cuts", "versions published across"),
-    *("partitions split", "partitions split into", "checkpoints split"),
     "a partition crashed or became unreachable",
     "requests beside parts that are held up",
     "watchers told",
