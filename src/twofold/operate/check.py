@@ -42,7 +42,8 @@ async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Fo
         return await prepared(running, projection.of)
     followings = [one for one in running.followers if one.follower_id.whole == projection.follows]
     await running.belonging.check()
-    await running.rows.prepare(projection.table)
+    for table in (projection.table, *(one.table for one in running.app.rollups if one.of is projection)):
+        await running.rows.prepare(table)
     for following in followings:
         await running.belonging.register(following)
     return followings
