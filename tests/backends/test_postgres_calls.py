@@ -206,7 +206,7 @@ async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytes
                 await running.call(create_user, CreateUser(""))
 
             async def few() -> bool:
-                return 2 == await sql.fetchval("SELECT count(*) FROM twofold.calls")
+                return await sql.fetchval("SELECT count(*) FROM twofold.calls") == 2
 
             await eventually(few)
             assert (await running.call(create_user, CreateUser("Bob"), command_id="chosen")).answer == named.answer

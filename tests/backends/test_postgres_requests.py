@@ -11,7 +11,8 @@ from twofold.write.requests import Answer
 SQL = statements("twofold.backends.postgres", "requests.sql")
 FILL = """
 INSERT INTO twofold.requests (id, fingerprint, log_id, status, headers, body, expires_at)
-SELECT decode(lpad(n::text, 64, '0'), 'hex'), '', $1, 200, '[]', '', now() + interval '1 day' FROM generate_series(1, 2000) n
+SELECT decode(lpad(n::text, 64, '0'), 'hex'), '', $1, 200, '[]', '', now() + interval '1 day'
+FROM generate_series(1, 2000) n
 """
 
 
@@ -23,12 +24,12 @@ async def test_those_that_have_not_expired_are_not_looked_at(new_store: Callable
     try:
         await connection.execute(FILL, log.log_id)
         await connection.execute("ANALYZE twofold.requests")
-        id = b"\x01" * 32
-        await log.requests.claim(id.hex(), b"f" * 16)
-        keep = (log.log_id, [id], [200], ["[]"], [b"{}"], ["[]"], [60.0], 4)
+        one = b"\x01" * 32
+        await log.requests.claim(one.hex(), b"f" * 16)
+        keep = (log.log_id, [one], [200], ["[]"], [b"{}"], ["[]"], [60.0], 4)
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN ANALYZE {SQL['keep']}", *keep))
         assert "Index Cond: (expires_at <= " in plan, plan
-        kept = await log.requests.claim(id.hex(), b"f" * 16)
+        kept = await log.requests.claim(one.hex(), b"f" * 16)
         assert kept.answer is not None
         assert Answer(200, [], b"{}", kept.answer.expires_at) == kept.answer
     finally:

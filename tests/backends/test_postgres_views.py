@@ -226,7 +226,12 @@ def number(row: Numbered, event: Written, recorded: Recorded) -> Numbered:
 NUMBERED = "SELECT post_id, length(author) AS author FROM {posts}"
 OF_VIEWS = (
     App("blog", deciders=[post], projections=[posts], views=[View("some", Numbered, sql=NUMBERED, over=[posts])]),
-    App("blog", deciders=[post], projections=[posts], views=[View("some", Post, sql="SELECT * FROM {posts}", over=[posts])]),
+    App(
+        "blog",
+        deciders=[post],
+        projections=[posts],
+        views=[View("some", Post, sql="SELECT * FROM {posts}", over=[posts])],
+    ),
 )
 OF_PROJECTIONS = (
     App("blog", deciders=[post], projections=[Projection("some", Numbered, number)]),

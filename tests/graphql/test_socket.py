@@ -122,16 +122,16 @@ async def test_subscriptions_go_on_while_what_they_watch_is_rebuilt(compiling: s
             while row[-1:] != [name] or any(view.get("u1") != name for view in views.values()):
                 message = await client.hear()
                 assert message["type"] == "next", message
-                id, data = message["id"], message["payload"]["data"]
-                if id == "row":
+                name_of, data = message["id"], message["payload"]["data"]
+                if name_of == "row":
                     row.append(data["user"]["name"])
                     continue
                 changes = data["users"]
                 if changes["snapshot"]:
-                    views[id].clear()
-                views[id].update({each["userId"]: each["name"] for each in changes["rows"]})
+                    views[name_of].clear()
+                views[name_of].update({each["userId"]: each["name"] for each in changes["rows"]})
                 for gone in changes["gone"]:
-                    del views[id][gone]
+                    del views[name_of][gone]
 
         await client.ask("all", ALL)
         await client.ask("related", related)
