@@ -48,13 +48,19 @@ class Odd:
     inners: tuple[Inner, ...]
 
 
+class Failed(ValueError):
+    """An error that looks like an `Inner`."""
+
+    words, at = ("secret",), None
+
+
 def odd_one(which: int) -> Any:
     found: list[Any] = [
         Odd("a", 1, None, ()),
         Odd("b", 2**31, Inner(["x", "y"], NOON), (Inner([]),)),  # its count is no Int
         Odd("c", 3, Inner(["x", None]), ()),  # type: ignore[list-item]
         None,
-        Odd("d", 4, ValueError("secret"), ()),  # type: ignore[arg-type]
+        Odd("d", 4, Failed("secret"), ()),  # type: ignore[arg-type]
         Odd("e", 5, None, (Inner(iter(["z"]), NOON),)),  # type: ignore[arg-type]
         Odd("f", None, None, ()),  # type: ignore[arg-type]
         {"id": "no object"},
@@ -160,6 +166,14 @@ async def test_random_mutations_have_the_same_results_and_events() -> None:
         assert ours.execution.compiled > HOW_MANY / 4
         met = ours.execution.fallbacks
         assert met.keys() == {Fallback.REFUSED, Fallback.MUTATION}, met
+
+
+async def test_an_error_that_is_returned_is_an_error_of_its_field() -> None:
+    """Whatever attributes it has."""
+    async with site("memory:", api()) as place:
+        found = (await place.send("mutation { odd(which: 4) { inner { words } } }")).json()
+        assert (found["data"], found["errors"][0]["path"]) == ({"odd": {"inner": None}}, ["odd", "inner"])
+        assert "secret" not in str(found)
 
 
 async def test_nothing_is_executed_twice() -> None:
