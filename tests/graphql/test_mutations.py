@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import Request
 
 from tests.graphql.conftest import Site, site
-from tests.graphql.forum import Join, Rename, User, api_of, members
+from tests.graphql.forum import NO_TOKEN, Join, Rename, User, api_of, members
 from tests.graphql.operations import Made
 from twofold.api import Api
 from twofold.errors import Rejected
@@ -46,6 +47,7 @@ class Odd:
     count: int
     inner: Inner | None
     inners: tuple[Inner, ...]
+    token: UUID = NO_TOKEN
 
 
 class Failed(ValueError):
@@ -58,7 +60,7 @@ def odd_one(which: int) -> Any:
     found: list[Any] = [
         Odd("a", 1, None, ()),
         Odd("b", 2**31, Inner(["x", "y"], NOON), (Inner([]),)),  # its count is no Int
-        Odd("c", 3, Inner(["x", None]), ()),  # type: ignore[list-item]
+        Odd("c", 3, Inner(["x", None]), (), Failed("secret")),  # type: ignore[list-item, arg-type]
         None,
         Odd("d", 4, Failed("secret"), ()),  # type: ignore[arg-type]
         Odd("e", 5, None, (Inner(iter(["z"]), NOON),)),  # type: ignore[arg-type]
@@ -173,7 +175,9 @@ async def test_an_error_that_is_returned_is_an_error_of_its_field() -> None:
     async with site("memory:", api()) as place:
         found = (await place.send("mutation { odd(which: 4) { inner { words } } }")).json()
         assert (found["data"], found["errors"][0]["path"]) == ({"odd": {"inner": None}}, ["odd", "inner"])
-        assert "secret" not in str(found)
+        leaf = (await place.send("mutation { perhaps(which: 2) { token } }")).json()
+        assert (leaf["data"], leaf["errors"][0]["path"]) == ({"perhaps": None}, ["perhaps", "token"])
+        assert "secret" not in f"{found} {leaf}"
 
 
 async def test_nothing_is_executed_twice() -> None:
