@@ -18,7 +18,7 @@ import pytest
 from fastapi import Request
 
 from tests.graphql.conftest import Site, site
-from tests.graphql.forum import NO_TOKEN, Join, Rename, User, api_of, members
+from tests.graphql.forum import NO_TOKEN, Join, Post, Rename, User, api_of, members, users
 from tests.graphql.operations import Made
 from twofold.api import Api
 from twofold.errors import Rejected
@@ -204,7 +204,13 @@ async def test_nothing_is_executed_twice() -> None:
 
 async def test_a_mutation_with_rows_of_a_model_that_leads_on() -> None:
     """Columns of a row are written without the executor; its relations are read by it."""
-    async with site("memory:", api()) as place:
+    made = api()
+
+    @made.mutation
+    async def draft(asked: Asked, author_id: str) -> Post:
+        return Post("p", author_id, "A draft")
+
+    async with site("memory:", made) as place:
         plain = 'mutation { signUp(name: "Ada") { name joinedAt balance ... on User { __typename } } }'
         found = await place.data(plain)
         assert found["signUp"] == {
@@ -216,7 +222,11 @@ async def test_a_mutation_with_rows_of_a_model_that_leads_on() -> None:
         assert (place.execution.compiled, place.execution.fallbacks.total()) == (1, 0)
         related = await place.data('mutation { signUp(name: "Bea") { name posts { title } } }')
         assert related["signUp"] == {"name": "Bea", "posts": []}
-        assert place.execution.fallbacks == {Fallback.MUTATION: 1}
+        await place.running.settled(timeout_s=20)
+        [bea] = (await place.running.find(users, name="Bea")).rows
+        one = await place.data("mutation($id: ID!) { draft(authorId: $id) { title author { name } } }", id=bea.user_id)
+        assert one["draft"] == {"title": "A draft", "author": {"name": "Bea"}}
+        assert place.execution.fallbacks == {Fallback.MUTATION: 2}
 
 
 async def test_a_stop_is_not_an_error_of_a_field() -> None:
