@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
@@ -152,6 +152,16 @@ class SimulatedCheckpoints:
         """See `Checkpoints.register`."""
         await self._change(lambda: at_once(self._memory().register(follower, log_id, start)), durable=True)
 
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+
+        def register() -> bool:
+            registered: bool = at_once(self._memory().register_part(follower, log_id, start, apart))
+            self._storage.watch.registered(self._memory().parts(follower))
+            return registered
+
+        return await self._change(register, durable=True)
+
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await available(self._link, lambda: at_once(self._memory().read(follower)))
@@ -220,6 +230,7 @@ class SimulatedCheckpoints:
             at_once(memory.split(claim, at, parts))
             names = [claim.follower.in_partition(number) for number in parts]
             self._storage.watch.split(before, claim, [memory.rows[name] for name in names if name not in there])
+            self._storage.watch.registered(memory.parts(claim.follower))
 
         await self._change(split)
 
