@@ -17,7 +17,7 @@ from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Condition, Counted, Query, QueryResult, StoredTable
 from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.storage import Storage
-from twofold.write.log import Loaded
+from twofold.write.log import Loaded, final
 
 T = TypeVar("T")
 
@@ -33,14 +33,19 @@ async def available(link: Remote, work: Callable[[], T], kind: Kind = "look", *,
         raise Unavailable(str(error)) from error
 
 
-async def appended(link: Callable[[], Remote], work: Callable[[], T], command_id: str, ambient: Ambient) -> T:
-    """Append, again and again while the response is lost. Raises: what `work` raises, Unavailable, OutcomeUnknown."""
+async def appended(
+    link: Callable[[], Remote], work: Callable[[], T], command_id: str, ambient: Ambient
+) -> tuple[T, str | None]:
+    """Append, again and again while the response is lost; the loss is returned with the result.
+
+    Raises: what `work` raises, Unavailable, OutcomeUnknown.
+    """
     doubt: NoAnswer | None = None
     for attempt in range(RESENDS + 1):
         if attempt:
             await asyncio.sleep(ambient.random() * RESEND_AFTER_S)
         try:
-            return await link().ask(work, "append", syncs=True)
+            return await link().ask(work, "append", syncs=True), None if doubt is None else str(doubt)
         except NoAnswer as error:
             doubt = error
         except NotSent as error:
@@ -75,7 +80,10 @@ class SimulatedLog(DenseFeed):
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`. When the response is lost, the batch is sent again; its command ids make that safe."""
-        return await appended(lambda: self.link, lambda: self._append(batch), batch[0].command_id, self._ambient)
+        outcomes, doubt = await appended(
+            lambda: self.link, lambda: self._append(batch), batch[0].command_id, self._ambient
+        )
+        return [final(outcome, append, doubt) for outcome, append in zip(outcomes, batch, strict=True)]
 
     def _append(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         self._storage.clock = self._ambient
