@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos.address import Address
-from twofold.backends.cosmos.client import Changes
+from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.log import CosmosLog
 from twofold.backends.cosmos.places import lsn_of
