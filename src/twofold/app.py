@@ -368,7 +368,7 @@ class Running:
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, CommandFailed, Unavailable, OutcomeUnknown.
         """
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
-        return await self.caller.call(command, value, meta)
+        return await self.caller.call(command, value, meta, is_named=command_id is not None)
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
