@@ -142,20 +142,21 @@ def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go
 def test_catching_up_with_an_event_that_a_process_unaware_of_the_split_has_named(scenario: Scenario) -> None:
     """It names the former partition, which ends before the event, as the event's other part does."""
 
+    of = Splits(scenario)
+
     async def main() -> None:
-        app, (knows, stale) = scenario.app, [await splits.log() for _ in range(2)]
-        read: Any = {"read_store": splits.rows, "ambient": splits.world.ambient, "work": False}
+        app, (knows, stale) = scenario.app, [await of.log() for _ in range(2)]
+        read: Any = {"read_store": of.rows, "ambient": of.world.ambient, "work": False}
         async with app.open(knows, **read) as one, app.open(stale, **read) as other:
-            splits.split()
+            of.split()
             await refresh(knows)
             for id_ in (id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_))):
                 receipt = (await one.execute(profiles, id_, Rename(id_))).receipt
                 token = Token(knows.log_id, Position(1, receipt.position.offset))
                 assert [event.stream.id async for events in other.catch_up(cards, until=[token]) for event in events]
 
-    splits = Splits(scenario)
-    with closing(splits.world):
-        splits.run(main)
+    with closing(of.world):
+        of.run(main)
 
 
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
