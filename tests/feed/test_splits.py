@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 import pytest
 
-from simulated.directory import IN_THE_DIRECTORY, Rename, cards, directory, profiles
+from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, cards, directory, profiles
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
@@ -20,13 +20,14 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, ends, feeds
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds, partition_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
 from twofold.read import rebuild
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.world import World
@@ -38,8 +39,8 @@ IDS = "abcdefgh"
 class Splits:
     """A world in which nothing goes wrong but splits. `at` runs what a process does."""
 
-    def __init__(self) -> None:
-        self.world = World(IN_THE_DIRECTORY, "splits", partitions=2, splits=True)
+    def __init__(self, scenario: Scenario = IN_THE_DIRECTORY) -> None:
+        self.world = World(scenario, "splits", partitions=2, splits=True)
         self.rows = SimulatedRows(self.world.storage)
 
     async def log(self) -> LogStore:
@@ -136,6 +137,27 @@ def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go
             assert splits.partitions() == [2, 3, 4]
 
     splits.run(main)
+
+
+@pytest.mark.parametrize("scenario", [IN_THE_DIRECTORY, IN_THE_REGISTER], ids=["spread", "merged"])
+def test_catching_up_with_an_event_that_a_process_unaware_of_the_split_has_named(scenario: Scenario) -> None:
+    """It names the former partition, which ends before the event, as the event's other part does."""
+
+    of = Splits(scenario)
+
+    async def main() -> None:
+        app, (knows, stale) = scenario.app, [await of.log() for _ in range(2)]
+        read: Any = {"read_store": of.rows, "ambient": of.world.ambient, "work": False}
+        async with app.open(knows, **read) as one, app.open(stale, **read) as other:
+            of.split()
+            await refresh(knows)
+            for id_ in (id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_))):
+                receipt = (await one.execute(profiles, id_, Rename(id_))).receipt
+                token = Token(knows.log_id, Position(1, receipt.position.offset))
+                assert [event.stream.id async for events in other.catch_up(cards, until=[token]) for event in events]
+
+    with closing(of.world):
+        of.run(main)
 
 
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:

@@ -152,9 +152,12 @@ class Following:
         await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
         raise PartitionSplit(self.follower_id.partition)
 
-    async def _claim(self, look: Look | None = None, *, sharing: bool = True) -> tuple[Claim, Position]:
-        asking = self.state == "waiting"
-        claim, seen = await self.lease.claim(look or self.checkpoint, self._check, sharing=sharing, asking=asking)
+    async def _claim(
+        self, look: Look | None = None, *, sharing: bool = True, calling: bool = False
+    ) -> tuple[Claim, Position]:
+        claim, seen = await self.lease.claim(
+            look or self.checkpoint, self._check, sharing=sharing, asking=self.state == "waiting", calling=calling
+        )
         self.counts.claims += 1
         log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
@@ -178,9 +181,9 @@ class Following:
             raise PartitionSplit(self.follower_id.partition)
 
     @asynccontextmanager
-    async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:
+    async def _hold_and_flush(self, claim: Claim, *, calling: bool = False) -> AsyncIterator[None]:
         """Hold the checkpoint; unfinished pages are flushed before it is released."""
-        async with self.lease.keep(claim):
+        async with self.lease.keep(claim, calling=calling):
             try:
                 yield
             finally:
@@ -254,13 +257,13 @@ class Following:
         return pause_s
 
     @asynccontextmanager
-    async def held(self, look: Look | None = None) -> AsyncIterator[Held]:
+    async def held(self, look: Look | None = None, *, calling: bool = False) -> AsyncIterator[Held]:
         """Hold the checkpoint, and follow step by step. `look` reads it while it is not free; what it raises is raised.
 
-        Raises: like `catch_up`.
+        `calling`: for a call, whose lease is shorter. Raises: like `catch_up`.
         """
-        claim, position = await self._claim(look, sharing=False)
-        async with self._hold_and_flush(claim):
+        claim, position = await self._claim(look, sharing=False, calling=calling)
+        async with self._hold_and_flush(claim, calling=calling):
             self.state = "following"
             yield Held(self, claim, position)
 
