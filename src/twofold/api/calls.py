@@ -40,6 +40,11 @@ class ServedCall:
         return f"{self.command.owner} at {self.at}"
 
     @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names."""
+        return [self.command]
+
+    @property
     def sent(self) -> type:
         """The class whose fields the client sends."""
         return self.command.command

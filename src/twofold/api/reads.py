@@ -43,6 +43,11 @@ class ServedRow:
         return f"row of {self.projection.owner} at {self.at}"
 
     @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names."""
+        return [self.projection]
+
+    @property
     def shown(self) -> Callable[[Any], Any] | None:
         """What makes a row that is watched."""
         return self.returns
@@ -110,6 +115,11 @@ class ServedPage:
     def owner(self) -> str:
         """How errors name it."""
         return f"page of {self.projection.owner} at {self.at}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names: its projection, and the decider that `exists=` demands."""
+        return [self.projection, *([] if self.exists is None else [self.exists])]
 
     @property
     def shown(self) -> Callable[[Any], Any] | None:

@@ -72,6 +72,13 @@ class ServedCommand:
         """How errors name it."""
         return f"command {self.command.__name__} at {self.at}"
 
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names: its decider, and those that `exists=` demands."""
+        if self.demanded is None:
+            return [self.decider]
+        return [self.decider, *(self.demanded.values() if isinstance(self.demanded, Mapping) else [self.demanded])]
+
     @cached_property
     def sent(self) -> type:
         """The class whose fields the client sends. Raises: ConfigurationError."""
