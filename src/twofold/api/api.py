@@ -1,4 +1,4 @@
-"""Api: the commands, rows and pages of an App that the outside may use, and who may use them. Pure."""
+"""Api: the commands, rows and pages of an App that clients may use, and who may use them. Pure."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class Api(Parts):
-    """What the outside may do with an App.
+    """What clients may do with an App.
 
     `actor` finds the actor of a request from its headers; without users it is `nobody`. `scope` returns the conditions
     of the rows that exist for an actor. `names` and `decimals` are how JSON names fields (as in Python, or camelCase)
     and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
     `version` and `description` head its documentation.
 
-    `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
-    `sees` gives for a decider a function of actor and state: whether the stream in this state exists for the actor.
-    Where it does not, commands to it are 404, like those to a row out of scope, and its version is not told.
-    `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
-    Without users it is open to anyone.
+    `types` maps names of fields and parameters to the annotations that apply at the edge, with constraints. `sees` maps
+    a decider to a function of actor and state: whether the stream in this state exists for the actor. If it does not,
+    commands to it are 404, as if it had never existed, and its version is not revealed. `allow` is the rule for
+    whatever has none of its own. With an actor, anything without a rule is closed: the response is 403. Without users
+    it is open to anyone.
 
     Raises: ConfigurationError, naming the argument.
     """
@@ -306,7 +306,7 @@ class Api(Parts):
         )
 
     def check(self) -> None:
-        """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
+        """Check what concerns the Api as a whole. Raises: ConfigurationError."""
         _check_types("Api", self.types, [name for served in self.served for name in served.names])
 
     def _by(self, field: str | None) -> str | None:

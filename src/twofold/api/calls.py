@@ -1,4 +1,4 @@
-"""One SQL command that the outside may use; checked when it is declared. Pure."""
+"""One SQL command that clients may use; checked when it is declared. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One row, or pages, of a projection that the outside may read; checked when they are declared. Pure."""
+"""One row, or pages, of a projection that clients may read; checked when they are declared. Pure."""
 
 from __future__ import annotations
 

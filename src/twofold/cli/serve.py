@@ -57,7 +57,7 @@ def serve(
 ) -> None:
     """Serve an App or an Api over HTTP, and do the work of `work`. Needs the extra `web`.
 
-    An App without http= is served by rule, all of it, to anyone: on loopback only, or with --public.
+    An App without http= is served by rule: all of it, to anyone, on loopback only unless --public is given.
     """
     ops_at = None if ops is None else _host_and_port(ops)
     target = targeted(app, store, read_store)
@@ -155,7 +155,7 @@ def _of_user(app: App) -> Make:
 
 
 def _checked(made: Any, app: App, closed_docs: bool, with_ops: bool) -> Any:
-    """The app, its docs closed if so asked. Raises: ConfigurationError for an option that it cannot follow."""
+    """The app, with its docs closed if asked for. Raises: ConfigurationError for an option that it does not have."""
     from twofold.web import docs
     from twofold.web.serving.ops import is_web_app
 
