@@ -33,7 +33,7 @@ def main(
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
     draw: Annotated[
-        bool, typer.Option("--draw", help="Only write what the seed draws into mutants/drawn.json.")
+        bool, typer.Option("--draw", help="Only add to mutants/drawn.json, for files in which too few still apply.")
     ] = False,
 ) -> None:
     """Plant defects in a copy of the tree, one at a time, and say which ones no test notices.
@@ -42,7 +42,8 @@ def main(
     harmless.
     """
     if draw:
-        lists.write_drawn(lists.Drawn(seed or lists.SEED, drawing.draw(ROOT, seed or lists.SEED)))
+        known = lists.drawn()
+        lists.write_drawn(lists.Drawn(known.seed, drawing.topped_up(ROOT, known.seed, known.defects)))
         return
     chosen = _chosen(only, seed, number, kind)
     if again:
