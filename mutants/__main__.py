@@ -28,7 +28,7 @@ def main(
     budget: Annotated[float, typer.Option(min=0.0, help="Minutes; then it ends with what it has.")] = 60.0,
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
-    effort: Annotated[float, typer.Option(min=1.0, help="Seconds of tests for a defect that none notices.")] = 60.0,
+    effort: Annotated[float, typer.Option(min=1.0, help="Seconds of the processor for tests of one defect.")] = 20.0,
     first: Annotated[list[str] | None, typer.Option(help="Part of the names of tests to run first.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,

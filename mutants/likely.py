@@ -15,7 +15,6 @@ from mutants.tracing import noted
 
 SQLITE = "src/twofold/backends/sqlite"
 ON_SQLITE = {"append": "batch", "commit": "read_store", "streams": "log", "part": "log", "client": "log"}
-UNKNOWN_S = 2.5  # assumed of tests without notes, most of which are slow
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 

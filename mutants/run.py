@@ -12,7 +12,7 @@ import msgspec
 
 from mutants.copy import KEPT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
-from mutants.likely import UNKNOWN_S, Likely
+from mutants.likely import Likely
 from mutants.lists import Result, harmless
 from mutants.nursery import SIMULATION
 from mutants.trial import Nursery, Outcome, files_of
@@ -26,7 +26,7 @@ Changes = Mapping[str, tuple[str, str]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is tried on one defect: histories, then seconds of tests, as noted.
+    """How much is tried on one defect: histories, then seconds of tests, of the processor or four times as many in all.
 
     Tests whose name contains one of `first` run before all others.
     """
@@ -93,15 +93,14 @@ class Run:
         [(before, _)] = changes.values()
         chosen = [test for test in self._nursery.tests if any(part in test for part in self._effort.first)]
         order = list(dict.fromkeys([*chosen, *self._likely.of(defect, before)]))
-        tests = self._within(order, self._effort.tests_s)
         is_simulated = defect.file.startswith(SIMULATED + SIMULATED_STORES)
         histories = self._effort.histories if is_simulated else 0
-        outcome = self._run(self._nursery, changes, tests, histories)
+        outcome = self._run(self._nursery, changes, order, histories)
         if not outcome.refused:
             return outcome
         nursery = Nursery(self._copy, self._server, files_of(order, FRESH_FILES))
         try:
-            return self._run(nursery, {}, tests, histories) if nursery.tests else Outcome("collection of the tests")
+            return self._run(nursery, {}, order, histories) if nursery.tests else Outcome("collection of the tests")
         finally:
             nursery.close()
 
@@ -109,7 +108,8 @@ class Run:
         """Until one fails that does so again, and not without the defect."""
         total, seconds = 0, self._likely.seconds
         while True:
-            outcome = nursery.run(changes, tests, seconds, 0 if SIMULATION in self._likely.failing else histories)
+            possible = 0 if SIMULATION in self._likely.failing else histories
+            outcome = nursery.run(changes, tests, seconds, possible, self._effort.tests_s)
             total += outcome.tests
             if outcome.by is None or outcome.refused or self._is_noticed(nursery, changes, outcome, histories):
                 return msgspec.structs.replace(outcome, tests=total)
@@ -133,16 +133,6 @@ class Run:
                     return False
             self._innocent.add(test)
         return True
-
-    def _within(self, order: Sequence[str], budget_s: float) -> Sequence[str]:
-        """The first ones that take so long together."""
-        chosen: list[str] = []
-        for test in order:
-            if budget_s <= 0:
-                break
-            chosen.append(test)
-            budget_s -= self._likely.seconds.get(test, UNKNOWN_S) + 0.02
-        return chosen
 
     def close(self) -> None:
         """End the processes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -95,9 +96,10 @@ class Nursery:
         tests: Sequence[str],
         seconds: Mapping[str, float],
         histories: int = 0,
+        within_s: float = math.inf,
     ) -> Outcome:
-        """Run tests in a fork with these changes, until one fails."""
-        wanted = {"changes": changes, "tests": tests, "histories": histories}
+        """Run tests in a fork with these changes, until one fails, or so many seconds of the processor are used."""
+        wanted = {"changes": changes, "tests": tests, "histories": histories, "within_s": min(within_s, 1e6)}
         self._socket.settimeout(None)
         self._socket.sendall(json.dumps(wanted).encode() + b"\n")
         child, current, done, outcome = 0, None, 0, None

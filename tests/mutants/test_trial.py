@@ -89,6 +89,10 @@ def test_a_defect_that_no_test_notices_survives(tiny: Tiny, nursery: Nursery) ->
     assert outcome(tiny, nursery, "return 1", "return 2") == Outcome(None, tests=2)
 
 
+def test_no_further_test_begins_once_its_time_is_used(tiny: Tiny, nursery: Nursery) -> None:
+    assert nursery.run({}, nursery.tests, {}, within_s=-1.0) == Outcome(None)
+
+
 def test_a_process_that_ends_is_a_defect_noticed(tiny: Tiny, nursery: Nursery) -> None:
     found = outcome(tiny, nursery, "return number <= MOST", "import os; os._exit(1)")
     assert found.by is not None
