@@ -15,6 +15,7 @@ from mutants.tracing import noted
 
 SQLITE = "src/twofold/backends/sqlite"
 ON_SQLITE = {"append": "batch", "commit": "read_store", "streams": "log", "part": "log", "client": "log"}
+FIRST = 10  # of the noted ones, before those whose time is not known
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -54,7 +55,8 @@ class Likely:
         near = list(_variety(sorted(near, key=lambda test: (rank[test], *relevance(test)))))
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
-        alternately = _alternately(near if running else mirrored, list(_variety(order)))
+        various = list(_variety(order))
+        alternately = [*various[:FIRST], *_alternately(near if running else mirrored, various[FIRST:])]
         return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
 
     def _relevance(self, file: str) -> Callable[[str], tuple[bool, float]]:
