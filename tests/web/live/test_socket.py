@@ -438,18 +438,21 @@ async def test_a_connection_without_a_subscription_is_closed(serve: Serve, monke
 
 
 async def test_what_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "twofold.access")
+    caplog.set_level(logging.INFO)
     site = await serve()
+    assert (await site.client.get("/notes", headers={"X-User": "ada"})).status_code == 200
     async with site.socket() as socket:
         await ask(socket, id="n", subscribe="notes", where={"title": "secret"})
         await said(socket)
     await site.nobody_watches()
     await refused(site, origin="https://evil.example")
+    assert not [record for record in caplog.records if record.name == "uvicorn.access"], "each request is logged once"
     lines = [record for record in caplog.records if record.name == "twofold.access"]
     assert [line.getMessage() for line in lines] == [
+        "GET /notes 200",
         "WEBSOCKET /live 101 begins",
         "WEBSOCKET /live 101",
         "WEBSOCKET /live 403",
     ]
-    assert lines[1].duration_ms > 0  # type: ignore[attr-defined]
+    assert lines[2].duration_ms > 0  # type: ignore[attr-defined]
     assert not [line for line in lines if "secret" in json.dumps(line.__dict__, default=str)]
