@@ -297,7 +297,7 @@ class Running:
             prepared += left
 
     async def fill(self, rollups: Sequence[Rollup[Any]]) -> None:
-        """Fill new rollups, whose tables exist, from their source. Raises: ConfigurationError, Contended, Unavailable."""
+        """Fill new rollups, whose tables exist. Raises: ConfigurationError, Contended, Unavailable."""
         partition = self.log.partition
         for rollup in rollups:
             await self.belonging.register_rollup(rollup.follows.in_partition(partition), self.log.log_id)

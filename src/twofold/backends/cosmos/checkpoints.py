@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout
 from twofold.backends.cosmos.client import Container
-from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.layout import Document, Operation
 from twofold.backends.cosmos.refusals import Conflict
 from twofold.errors import Contended
 from twofold.feed.checkpoints import (
@@ -172,7 +172,7 @@ class CosmosCheckpoints:
             return True
         raise _contended(follower)
 
-    async def _turn(self, follower: FollowerId) -> Document:
+    async def _turn(self, follower: FollowerId) -> Operation:
         """The operation of a batch that conflicts with every other one which adds partitions."""
         key = _key(follower)
         seen = await self._container.read(_PARTITIONS, key)
