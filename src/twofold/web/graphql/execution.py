@@ -46,7 +46,7 @@ class Execution:
         self.fallbacks: Counter[Fallback] = Counter()
 
     def close(self) -> None:
-        """Tell nobody the schema."""
+        """Hide the schema."""
         self.is_open = False
         self.documents = Documents(self.schema, self.documents.limits, introspection=False)
 
