@@ -16,7 +16,7 @@ from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Tip
 from twofold.backends.cosmos.ranges import Numbered, Physical, Ranges
-from twofold.errors import ConfigurationError
+from twofold.errors import ConfigurationError, InvalidInput
 from twofold.messages import Append, Encoded, Meta, Stream
 
 KEY = "a2V5"
@@ -54,6 +54,13 @@ def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str
     monkeypatch.setenv("COSMOS_KEY", KEY)
     with pytest.raises(ConfigurationError, match=says):
         address(url)
+
+
+def test_a_category_that_cannot_be_one_is_refused() -> None:
+    plain = f"AccountEndpoint=http://host/;AccountKey={KEY};Database=shop;Container=orders"
+    assert address(f"{plain};Category=order").category == "order"
+    with pytest.raises(InvalidInput, match="category of a stream must be a letter followed by"):
+        address(f"{plain};Category=an order")
 
 
 async def test_a_key_and_another_read_store_are_demanded(monkeypatch: pytest.MonkeyPatch) -> None:

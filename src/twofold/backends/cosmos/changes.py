@@ -39,5 +39,5 @@ class Changes(msgspec.Struct, frozen=True):
         """The commits among them."""
         try:
             return [one for one in _page(self.body).documents if one.kind == "commit"]
-        except msgspec.ValidationError:  # somebody else's documents are in the container, too
+        except msgspec.ValidationError:  # documents of another program are in the container, too
             return [layout.written(one) for one in self.documents() if one.get("kind") == "commit"]
