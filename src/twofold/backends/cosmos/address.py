@@ -78,8 +78,8 @@ def _checked(found: Address) -> Address:
         )
     if not _is_base64(found.key):
         raise ConfigurationError(
-            f"{found}: the account's key is not base64, so it is not one: copy it again, whole, into COSMOS_KEY, or into "
-            f"AccountKey in the connection string"
+            f"{found}: the account's key is not base64, so it is not one: copy it again, whole, into COSMOS_KEY, or "
+            f"into AccountKey in the connection string"
         )
     for what, name in (("database", found.database), ("container", found.container)):
         if not _NAME.fullmatch(name) or name.endswith(" "):
