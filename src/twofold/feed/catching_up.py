@@ -92,7 +92,8 @@ def _looking(following: Following, last: Sequence[Position], wait_s: float) -> L
             raise _Handled
         if now.owner is not None and clock() >= deadline:
             raise Contended(
-                f"{now.follower} is held by worker {now.owner}, which has not come as far in {wait_s:g} s: try again"
+                f"{now.follower} is held by worker {now.owner}, which has not come so far within {wait_s:g} s: "
+                f"try again"
             )
         return now
 
