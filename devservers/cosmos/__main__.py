@@ -14,7 +14,8 @@ import apsw
 
 from devservers.cosmos.account import Account
 from devservers.cosmos.authorization import KEY_BYTES
-from devservers.cosmos.serving import Address, listening, serve
+from devservers.cosmos.serving import Address, serve
+from devservers.sockets import listening
 
 KEY_FILE = "cosmos.key"
 MOST_RANGES = 1_000
