@@ -108,6 +108,7 @@ def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
         pass
 
 
+@pytest.mark.slow  # traces a suite twice, in processes of its own
 def test_a_trace_that_was_interrupted_goes_on(tiny: Tiny, tmp_path: Path) -> None:
     """What is noted already is not run again, and a note that was cut off does not count."""
     trace(tiny, "no server", tmp_path)
