@@ -57,7 +57,7 @@ def backfill(folder: Path) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="functions",
+        prog="./dev functions",
         description="Run an Azure Functions app in Python (programming model v2) without Azure; Ctrl-C ends it. "
         "The environment takes precedence over the app's local.settings.json.",
     )
