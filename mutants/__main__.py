@@ -24,7 +24,7 @@ out = Console(highlight=False, soft_wrap=True)
 
 def main(
     only: Annotated[str, typer.Option(help="Files whose path begins so, such as src/twofold/write.")] = "",
-    seed: Annotated[int | None, typer.Option(help="Draw again, from the current source, instead of using the lists.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw again from the source as it is now.")] = None,
     budget: Annotated[float, typer.Option(min=0.0, help="Minutes; then it ends with what it has.")] = 60.0,
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
