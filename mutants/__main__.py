@@ -28,12 +28,12 @@ def main(
     budget: Annotated[float, typer.Option(min=0.0, help="Minutes; then it ends with what it has.")] = 60.0,
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
-    effort: Annotated[float, typer.Option(min=1.0, help="Seconds of tests for a defect that none notices.")] = 60.0,
+    effort: Annotated[float, typer.Option(min=1.0, help="Seconds of the processor for tests of one defect.")] = 20.0,
     first: Annotated[list[str] | None, typer.Option(help="Part of the names of tests to run first.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Do not use results of earlier runs.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Write the results into mutants/results.json.")] = False,
     draw: Annotated[
-        bool, typer.Option("--draw", help="Only write what the seed draws into mutants/drawn.json.")
+        bool, typer.Option("--draw", help="Only add to mutants/drawn.json, for files in which too few still apply.")
     ] = False,
 ) -> None:
     """Plant defects in a copy of the tree, one at a time, and say which ones no test notices.
@@ -42,7 +42,8 @@ def main(
     harmless.
     """
     if draw:
-        lists.write_drawn(lists.Drawn(seed or lists.SEED, drawing.draw(ROOT, seed or lists.SEED)))
+        known = lists.drawn()
+        lists.write_drawn(lists.Drawn(known.seed, drawing.topped_up(ROOT, known.seed, known.defects)))
         return
     chosen = _chosen(only, seed, number, kind)
     if again:

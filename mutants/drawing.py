@@ -36,23 +36,37 @@ def draw(root: Path, seed: int, only: str = "") -> Sequence[Defect]:
     return [defect for defects in drawn for defect in defects]
 
 
-def _of_file(root: Path, file: str, seed: int) -> Sequence[Defect]:
+def topped_up(root: Path, seed: int, listed: Sequence[Defect]) -> Sequence[Defect]:
+    """Those that are listed, and newly drawn ones of files in which fewer than `OF_EACH_FILE` still apply."""
+    drawn = list(listed)
+    for file in files(root):
+        text = (root / file).read_text("utf-8")
+        left = [defect for defect in listed if defect.file == file and defect.applies_to(text)]
+        drawn += _of_file(root, file, seed, left)
+    return sorted(drawn, key=lambda defect: defect.file)
+
+
+def _of_file(root: Path, file: str, seed: int, left: Sequence[Defect] = ()) -> Sequence[Defect]:
+    """So many that there are `OF_EACH_FILE` together with those that are left from an earlier draw."""
     text = (root / file).read_text("utf-8")
     possible = list(python.defects(file, text) if file.endswith(".py") else sql.defects(file, text))
     chance = Random(f"{seed} {file}")
     possible.sort(key=lambda defect: chance.random() * OBVIOUS.get(defect.kind, 1))
     usable = (defect for defect in possible if _is_usable(defect, text))
-    return sorted(_different(usable, OF_EACH_FILE), key=lambda defect: (defect.line, defect.column))
+    known = {(one.start_in(text), one.old, one.new) for one in left}
+    unknown = (one for one in usable if (one.start_in(text), one.old, one.new) not in known)
+    chosen = _different(unknown, max(0, OF_EACH_FILE - len(left)), left)
+    return sorted(chosen, key=lambda defect: (defect.line, defect.column))
 
 
-def _different(possible: Iterable[Defect], number: int) -> Sequence[Defect]:
+def _different(possible: Iterable[Defect], number: int, others: Sequence[Defect]) -> Sequence[Defect]:
     """The first ones of different kinds in different lines; only if these do not suffice, others."""
     chosen: list[Defect] = []
     left: list[Defect] = []
     for defect in possible:
         if len(chosen) == number:
             break
-        is_new = all(one.kind != defect.kind and one.line != defect.line for one in chosen)
+        is_new = all(one.kind != defect.kind and one.within != defect.within for one in [*others, *chosen])
         (chosen if is_new else left).append(defect)
     return [*chosen, *left[: number - len(chosen)]]
 

@@ -15,7 +15,7 @@ from mutants.tracing import noted
 
 SQLITE = "src/twofold/backends/sqlite"
 ON_SQLITE = {"append": "batch", "commit": "read_store", "streams": "log", "part": "log", "client": "log"}
-UNKNOWN_S = 2.5  # assumed of tests without notes, most of which are slow
+FIRST = 10  # of the noted ones, before those whose time is not known
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -49,12 +49,14 @@ class Likely:
         mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
         beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
         users = _importing(defect.file, [test for test in self._tests if test not in self.seconds])
-        near = [test for test in [*users, *mirrored] if test not in self.seconds]  # not noted: slow, or new
+        near = [test for test in _once([*users, *mirrored, *beside]) if test not in self.seconds]  # slow, or new
         relevance = self._relevance(defect.file)
-        near = list(_variety(sorted(near, key=lambda test: (test not in users, *relevance(test)))))
+        rank = {**dict.fromkeys(beside, 2), **dict.fromkeys(mirrored, 1), **dict.fromkeys(users, 0)}
+        near = list(_variety(sorted(near, key=lambda test: (rank[test], *relevance(test)))))
         order = sorted(running, key=lambda test: self._rank(test, defect.file))
         best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
-        alternately = _alternately(near if running else mirrored, list(_variety(order)))
+        various = list(_variety(order))
+        alternately = [*various[:FIRST], *_alternately(near if running else mirrored, various[FIRST:])]
         return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
 
     def _relevance(self, file: str) -> Callable[[str], tuple[bool, float]]:

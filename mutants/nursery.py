@@ -2,8 +2,8 @@
 
 The file of the copy has the defect already. The fork gives every function whose code differs the new code, so nothing
 is imported again. It runs the tests in the given order until one fails, and reports each through the socket before it
-starts, so that whoever waits can tell one that hangs. A defect that is not in a function is refused: the caller then
-starts a new process.
+starts, so that whoever waits can tell one that hangs. Statements of `.sql` files are replaced where modules hold them.
+A defect that is neither in a function nor in such a statement is refused: the caller then starts a new process.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import gc
 import json
 import os
+import re
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -25,6 +27,8 @@ from hypothesis import Phase, settings
 SOCKET = "TWOFOLD_MUTANTS_SOCKET"  # the number of an open file
 SIMULATION = "the simulator"
 FIRST_SEED = 1
+
+_NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 Functions = Mapping[tuple[str, str, int], Sequence[FunctionType]]
 
@@ -80,17 +84,22 @@ class Nursery:
             for file, (old, new) in wanted["changes"].items():
                 refused = refused or _planted(str(self._root / file), old, new, functions)
             if refused is None:
-                self._run([items[test] for test in wanted["tests"] if test in items])
-                if self._failed is None and wanted["histories"]:
+                if wanted["histories"]:
                     self._simulate(wanted["histories"])
+                if self._failed is None:
+                    self._run([items[test] for test in wanted["tests"] if test in items], wanted["within_s"])
             self._say(refused=refused, failed=self._failed)
         except BaseException as error:
             self._say(refused=None, failed=f"{type(error).__name__} outside of a test")
         finally:
             os._exit(0)
 
-    def _run(self, chosen: Sequence[pytest.Item]) -> None:
+    def _run(self, chosen: Sequence[pytest.Item], within_s: float) -> None:
+        """Some tests wait more than they compute: all together have four times as long."""
+        computed_until, until = time.process_time() + within_s, time.monotonic() + 4 * within_s
         for item, following in zip_longest(chosen, chosen[1:]):
+            if time.process_time() > computed_until or time.monotonic() > until:
+                return
             self._say(test=item.nodeid)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if self._failed is not None:
@@ -130,8 +139,8 @@ def _place(code: CodeType) -> tuple[str, str, int]:
 
 def _planted(file: str, old: str, new: str, functions: Functions) -> str | None:
     """Give functions their new code. Returns why that is not possible, or None."""
-    if not file.endswith(".py"):
-        return "not Python"
+    if file.endswith(".sql"):
+        return planted_statements(old, new)
     try:
         pairs = list(_pairs(_compiled(old, file), _compiled(new, file)))
     except ValueError:
@@ -169,6 +178,35 @@ def _inner(code: CodeType) -> list[CodeType]:
 def _own(code: CodeType) -> object:
     constants = [repr(one) for one in code.co_consts if not isinstance(one, CodeType)]
     return code.co_code, constants, code.co_names, code.co_varnames
+
+
+# ---- statements ----
+
+
+def planted_statements(old: str, new: str) -> str | None:
+    """Give modules of twofold the new statements of a file. Returns why that is not possible, or None.
+
+    A file without names holds functions, which are read when a test makes a database.
+    """
+    before, after = _statements(old), _statements(new)
+    if before.keys() != after.keys():
+        return "other statements than before"
+    changed = {text: after[name] for name, text in before.items() if text != after[name]}
+    derived = {max(re.split(r"\{\w*\}", text), key=len) for text in changed}  # what `format` leaves of them
+    for module in [one for name, one in sys.modules.items() if name.startswith("twofold.")]:
+        for name, value in list(vars(module).items()):
+            if isinstance(value, dict):
+                value.update({key: changed[one] for key, one in value.items() if type(one) is str and one in changed})
+            elif type(value) is str and value in changed:
+                setattr(module, name, changed[value])
+            elif type(value) is str and any(part in value for part in derived):
+                return f"{module.__name__}.{name} was made from it"
+    return None
+
+
+def _statements(text: str) -> Mapping[str, str]:
+    parts = _NAME.split(text)
+    return {name: sql.strip() for name, sql in zip(parts[1::2], parts[2::2], strict=True)}
 
 
 def pytest_configure(config: pytest.Config) -> None:

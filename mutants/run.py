@@ -12,8 +12,9 @@ import msgspec
 
 from mutants.copy import KEPT, TESTS, Copy, hash_of
 from mutants.defect import Defect, DoesNotApply
-from mutants.likely import UNKNOWN_S, Likely
+from mutants.likely import Likely
 from mutants.lists import Result, harmless
+from mutants.nursery import SIMULATION
 from mutants.trial import Nursery, Outcome, files_of
 
 JOURNAL = KEPT / "journal.jsonl"
@@ -25,13 +26,13 @@ Changes = Mapping[str, tuple[str, str]]
 
 
 class Effort(msgspec.Struct, frozen=True):
-    """How much is tried on one defect: seconds of tests, as noted, a third of them likely ones; then histories.
+    """How much is tried on one defect: histories, then seconds of tests, of the processor or four times as many in all.
 
     Tests whose name contains one of `first` run before all others.
     """
 
     tests_s: float = 60.0
-    histories: int = 60
+    histories: int = 40
     first: tuple[str, ...] = ()
 
 
@@ -88,62 +89,50 @@ class Run:
         return result
 
     def _outcome(self, defect: Defect, changes: Changes) -> Outcome:
-        """Run the likely tests, then others, then the simulator, until one notices."""
+        """Run the simulator, then the likely tests, then others, until one notices."""
         [(before, _)] = changes.values()
         chosen = [test for test in self._nursery.tests if any(part in test for part in self._effort.first)]
         order = list(dict.fromkeys([*chosen, *self._likely.of(defect, before)]))
-        first, second = self._within(order, self._effort.tests_s / 3, self._effort.tests_s * 2 / 3)
-        nursery, changed = self._nursery, changes
-        outcome = self._run(nursery, changed, first, 0)
+        is_simulated = defect.file.startswith(SIMULATED + SIMULATED_STORES)
+        histories = self._effort.histories if is_simulated else 0
+        outcome = self._run(self._nursery, changes, order, histories)
         if not outcome.refused:
-            return self._others(nursery, changed, defect, second, outcome)
-        nursery, changed = Nursery(self._copy, self._server, files_of(order, FRESH_FILES)), {}
+            return outcome
+        nursery = Nursery(self._copy, self._server, files_of(order, FRESH_FILES))
         try:
-            if not nursery.tests:
-                return Outcome("collection of the tests")
-            return self._others(nursery, changed, defect, second, self._run(nursery, changed, first, 0))
+            return self._run(nursery, {}, order, histories) if nursery.tests else Outcome("collection of the tests")
         finally:
             nursery.close()
 
-    def _others(
-        self, nursery: Nursery, changes: Changes, defect: Defect, tests: Sequence[str], outcome: Outcome
-    ) -> Outcome:
-        if outcome.by is not None:
-            return outcome
-        is_simulated = defect.file.startswith(SIMULATED + SIMULATED_STORES)
-        after = self._run(nursery, changes, tests, self._effort.histories if is_simulated else 0)
-        return msgspec.structs.replace(after, tests=outcome.tests + after.tests)
-
     def _run(self, nursery: Nursery, changes: Changes, tests: Sequence[str], histories: int) -> Outcome:
-        """Until one fails that does not fail without the defect as well."""
+        """Until one fails that does so again, and not without the defect."""
         total, seconds = 0, self._likely.seconds
         while True:
-            outcome = nursery.run(changes, tests, seconds, histories)
+            possible = 0 if SIMULATION in self._likely.failing else histories
+            outcome = nursery.run(changes, tests, seconds, possible, self._effort.tests_s)
             total += outcome.tests
-            if outcome.by is None or outcome.refused or self._is_innocent(outcome.by):
+            if outcome.by is None or outcome.refused or self._is_noticed(nursery, changes, outcome, histories):
                 return msgspec.structs.replace(outcome, tests=total)
-            tests = tests[tests.index(outcome.by) + 1 :]
+            tests, histories = tests[tests.index(outcome.by) + 1 if outcome.by in tests else 0 :], 0
 
-    def _is_innocent(self, test: str) -> bool:
-        """Whether a test passes without a defect."""
-        if test in self._nursery.tests and test not in self._innocent:
+    def _is_noticed(self, nursery: Nursery, changes: Changes, outcome: Outcome, histories: int) -> bool:
+        """Whether the test fails a second time, on a machine that may have been busy, and passes without the defect."""
+        test, seconds = outcome.by or "", self._likely.seconds
+        if test == SIMULATION:
+            tests: Sequence[str] = []
+        elif test in self._nursery.tests:
+            tests, histories = [test], 0
+        else:
+            return True  # a process that ended
+        if nursery.run(changes, tests, seconds, histories).by is None:
+            return False
+        if test not in self._innocent:
             with self._copy.mended():
-                if self._nursery.run({}, [test], self._likely.seconds).by is not None:
+                if self._nursery.run({}, tests, seconds, histories).by is not None:
                     self._likely.failing.add(test)
                     return False
             self._innocent.add(test)
         return True
-
-    def _within(self, order: Sequence[str], *budgets_s: float) -> Sequence[Sequence[str]]:
-        """Cut the order into parts that take so long."""
-        parts: list[list[str]] = [[] for _ in budgets_s]
-        tests = iter(order)
-        for part, budget_s in zip(parts, budgets_s, strict=True):
-            left_s = budget_s
-            while left_s > 0 and (test := next(tests, None)) is not None:
-                part.append(test)
-                left_s -= self._likely.seconds.get(test, UNKNOWN_S) + 0.02
-        return parts
 
     def close(self) -> None:
         """End the processes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import socket
@@ -32,8 +33,8 @@ LEFT_OUT = (
     *("tests/backends/test_cosmos_killed.py", "examples/shop/tests/http/test_page.py", "examples/library"),
 )  # they are about the tools, or start so many processes that no defect is worth it
 COLLECT_S = 900.0
-PATIENCE_S, PATIENCE = 20.0, 12.0  # for one test: so long at least, and so many times what it takes
-SIMULATION_S = 20.0
+PATIENCE_S, PATIENCE = 15.0, 8.0  # for one test: so long at least, and so many times what it takes
+SIMULATION_S = 5.0
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -95,9 +96,10 @@ class Nursery:
         tests: Sequence[str],
         seconds: Mapping[str, float],
         histories: int = 0,
+        within_s: float = math.inf,
     ) -> Outcome:
-        """Run tests in a fork with these changes, until one fails."""
-        wanted = {"changes": changes, "tests": tests, "histories": histories}
+        """Run tests in a fork with these changes, until one fails, or so many seconds of the processor are used."""
+        wanted = {"changes": changes, "tests": tests, "histories": histories, "within_s": min(within_s, 1e6)}
         self._socket.settimeout(None)
         self._socket.sendall(json.dumps(wanted).encode() + b"\n")
         child, current, done, outcome = 0, None, 0, None
@@ -130,14 +132,14 @@ class Nursery:
             self._process.wait()
 
 
-def trace(copy: Copy, server: str, notes: Path) -> None:
+def trace(copy: Copy, server: str, notes: Path, processes: int = os.cpu_count() or 1) -> None:
     """Note which quick test runs which lines, unless that was done before. An interrupted trace goes on."""
     done = notes / "complete"
     if done.exists():
         return
     environment = {**copy.environment(), NOTES: str(notes), "TWOFOLD_TEST_POSTGRES": server}
     options = [f"--ignore={path}" for path in LEFT_OUT]
-    plugins = ["-p", "mutants.tracing", "-p", "no:cacheprovider"]
+    plugins = ["-p", "mutants.tracing", "-p", "no:cacheprovider", "-n", str(processes), "--dist", "worksteal"]
     program = [sys.executable, "-P", "-m", "pytest", *plugins, "-q", "-m", "not slow", *options, "tests", "examples"]
     subprocess.run(program, cwd=copy.root, env=environment, check=False)  # tests that fail are left out later
     done.touch()

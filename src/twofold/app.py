@@ -283,7 +283,7 @@ class Running:
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         await self._prepare_followers()
-        await self._fill_rollups(self.app.rollups)
+        await self.fill(self.app.rollups)
         await self.views.prepare()
 
     async def _prepare_followers(self) -> None:
@@ -296,8 +296,8 @@ class Running:
                     await following.check_log()
             prepared += left
 
-    async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
-        """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
+    async def fill(self, rollups: Sequence[Rollup[Any]]) -> None:
+        """Fill new rollups, whose tables exist. Raises: ConfigurationError, Contended, Unavailable."""
         partition = self.log.partition
         for rollup in rollups:
             await self.belonging.register_rollup(rollup.follows.in_partition(partition), self.log.log_id)
@@ -368,7 +368,7 @@ class Running:
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, CommandFailed, Unavailable, OutcomeUnknown.
         """
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
-        return await self.caller.call(command, value, meta)
+        return await self.caller.call(command, value, meta, is_named=command_id is not None)
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import pytest
 
 from devservers.postgres import execute
@@ -377,6 +378,31 @@ async def test_what_the_codec_writes_fits_and_what_it_cannot_read_does_not(url: 
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await note(sql, "all-1", None, {"type": "Everything", "data": {"id": "x", name: value}})
             assert (refused.value.sqlstate, refused.value.detail) == ("TF007", f"Everything.{name}")
+
+
+class Card(msgspec.Struct, tag_field="kind"):
+    number: str
+
+
+class Cash(msgspec.Struct, tag_field="kind"):
+    coins: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    by: Card | Cash
+
+
+async def test_one_of_several_classes_is_told_by_its_tag(url: str) -> None:
+    bills = declared("bills", Settled, Stored("Settled"))
+    async with bills.open(url, work=False) as running, session(url) as sql:
+        for by in ({"kind": "Card", "number": "1"}, {"kind": "Cash", "coins": 2}):
+            await note(sql, "bill-1", None, {"type": "Settled", "data": {"by": by}})
+        assert [fact.event for fact in await running.history("bill-1")] == [Settled(Card("1")), Settled(Cash(2))]
+        for wrong in ({"kind": "Cash", "number": "1"}, {"kind": "Card", "number": "1", "Card": 1}, {"number": "1"}):
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await note(sql, "bill-1", None, {"type": "Settled", "data": {"by": wrong}})
+            assert (refused.value.sqlstate, refused.value.detail) == ("TF007", "Settled.by")
 
 
 async def test_old_and_new_code_beside_each_other(url: str) -> None:

@@ -1,5 +1,6 @@
 """Functions stand in files of their own, and every database has them as they stand there."""
 
+import asyncio
 import re
 from collections.abc import Callable
 from hashlib import sha256
@@ -76,6 +77,24 @@ async def test_a_database_of_any_age_becomes_the_one_of_today(new_database: Call
     finally:
         await older.close()
         await newer.close()
+
+
+async def test_no_two_processes_migrate_at_once_of_whatever_release(new_database: Callable[[], str]) -> None:
+    """The lock is that of all releases."""
+    url = new_database()
+    other = await asyncpg.connect(url)
+    try:
+        async with other.transaction():
+            await other.execute("SELECT pg_advisory_xact_lock(1953984358, 2)")
+            migrating = asyncio.create_task(connect(url, Ambient()))
+            here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+            waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {here}"
+            while not migrating.done() and not await other.fetchval(waiting):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert not migrating.done()
+        await (await migrating).close()
+    finally:
+        await other.close()
 
 
 def test_a_new_migration_has_a_higher_number_than_all_before() -> None:

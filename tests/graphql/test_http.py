@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Annotated, Any
 
 import httpx2
@@ -12,10 +13,11 @@ from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
-from twofold import ConfigurationError, Projection
-from twofold.api import Actor, Api, anyone, logged_in
+from twofold import App, ConfigurationError, Projection, Recorded, Stored
+from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.graphql.plan import Fallback
 from twofold.web import docs
+from twofold.web.application import web_app
 from twofold.web.commands import Asked
 from twofold.web.problems import Problem
 
@@ -530,7 +532,38 @@ async def test_int_beyond_32_bits_is_an_error_of_its_field(compiling: str) -> No
     async with site(compiling) as running:
         await running.running.execute(writings, "p", Write("u", "big"))
         await running.running.settled(timeout_s=20)
-        [error] = await running.errors('{ post(id: "p") { score } }')
-        assert error["message"].startswith("Int cannot represent non 32-bit")
-        assert error["path"] == ["post", "score"]
-        assert running.execution.fallbacks == {Fallback.UNUSUAL: 1}
+        for beside in ("", " users { name }"):
+            [error] = await running.errors('{ post(id: "p") { score }' + beside + " }")
+            assert error["message"].startswith("Int cannot represent non 32-bit")
+            assert error["path"] == ["post", "score"]
+        assert running.execution.fallbacks == {Fallback.UNUSUAL: 2}
+
+
+@dataclass(frozen=True)
+class Signed:
+    by: list[bytes]
+
+
+@dataclass(frozen=True)
+class Signatures:
+    id: str
+    of_all: list[bytes] = field(default_factory=list)
+    amounts: list[Decimal] = field(default_factory=list)
+
+
+def signatures(row: Signatures, event: Signed, recorded: Recorded) -> Signatures:
+    return Signatures(row.id, event.by, [Decimal("1E+2")])
+
+
+async def test_what_json_holds_otherwise_is_made_before_it_is_returned(any_store: str) -> None:
+    signed = Projection("signed", Signatures, signatures)
+    app = App("signing", projections=[signed], stored={Signed: Stored("Signed")})
+    api = Api(app, actor=nobody)
+    api.row(signed, at="GET /signed/{id}", name="signed")
+    async with app.open(any_store) as running:
+        await running.append("paper-1", [Signed([b"ab", b"\xff"])])
+        await running.settled(timeout_s=20)
+        transport = httpx2.ASGITransport(app=web_app(running, api))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            found = await client.post("/graphql", json={"query": '{ signed(id: "1") { ofAll amounts } }'})
+    assert found.json() == {"data": {"signed": {"ofAll": ["YWI=", "/w=="], "amounts": ["100"]}}}

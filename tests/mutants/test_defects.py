@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -135,6 +136,31 @@ def test_the_lists_are_large_enough_and_name_each_defect_once() -> None:
 
 def test_the_reasons_are_those_of_listed_defects() -> None:
     assert lists.harmless().keys() <= {defect.name for defect in [*lists.drawn().defects, *lists.by_hand()]}
+
+
+def test_a_defect_is_found_again_in_the_nearest_line_that_reads_the_same() -> None:
+    defect = next(one for one in python.defects("x.py", "a\nf(1)\n") if one.new == "2")
+    assert defect.planted_in("f(1)\na\nb\nc\nf(1)\n") == "f(2)\na\nb\nc\nf(1)\n"
+    assert defect.planted_in("a\nb\nc\nf(1)\n") == "a\nb\nc\nf(2)\n"
+    assert not defect.applies_to("a\n  f(1)\n")
+
+
+def test_a_list_is_topped_up_where_too_few_still_apply(tmp_path: Path) -> None:
+    def written(source: str) -> None:
+        for file in ("src/twofold/write/thing.py", "examples/shop/app.py", "examples/shop/values.py"):
+            (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / file).write_text(source)
+
+    written("f(1)\nassert a < b\ng(a, b)\nx = not y\n")
+    before = drawing.draw(tmp_path, 1)
+    assert len(before) == 9
+    assert drawing.topped_up(tmp_path, 1, before) == before
+    written("\nf(2)\nassert a < b\ng(a, b)\nx = not z\n")
+    after = drawing.topped_up(tmp_path, 1, before)
+    source = (tmp_path / "examples/shop/app.py").read_text()
+    assert set(before) < set(after)
+    assert sum(one.applies_to(source) for one in after) == 9
+    assert len({(one.file, one.planted_in(source)) for one in after if one.applies_to(source)}) == 9
 
 
 def test_a_defect_that_no_longer_applies_says_so() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from textwrap import dedent
+from types import ModuleType
 
 import pytest
 
@@ -13,6 +15,7 @@ from mutants import lists
 from mutants.copy import Copy
 from mutants.defect import Defect, DoesNotApply
 from mutants.lists import Result
+from mutants.nursery import planted_statements
 from mutants.shares import BEGIN, END, PAGE, table, written
 from mutants.tracing import noted
 from mutants.trial import Nursery, Outcome, trace
@@ -86,6 +89,10 @@ def test_a_defect_that_no_test_notices_survives(tiny: Tiny, nursery: Nursery) ->
     assert outcome(tiny, nursery, "return 1", "return 2") == Outcome(None, tests=2)
 
 
+def test_no_further_test_begins_once_its_time_is_used(tiny: Tiny, nursery: Nursery) -> None:
+    assert nursery.run({}, nursery.tests, {}, within_s=-1.0) == Outcome(None)
+
+
 def test_a_process_that_ends_is_a_defect_noticed(tiny: Tiny, nursery: Nursery) -> None:
     found = outcome(tiny, nursery, "return number <= MOST", "import os; os._exit(1)")
     assert found.by is not None
@@ -108,18 +115,43 @@ def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
         pass
 
 
+@pytest.fixture
+def holding(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module that holds the statements of `STATEMENTS`."""
+    module = ModuleType("twofold.holding")
+    vars(module).update(
+        SQL={"one": "SELECT 1", "two": "SELECT {b} FROM table"}, ONE="SELECT 1", MADE="SELECT a FROM table"
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module
+
+
+STATEMENTS = "-- name: one\nSELECT 1\n\n-- name: two\nSELECT {b} FROM table\n"
+
+
+def test_a_statement_is_replaced_where_a_module_holds_it(holding: ModuleType) -> None:
+    assert planted_statements(STATEMENTS, STATEMENTS.replace("1", "2")) is None
+    assert vars(holding)["SQL"] == {"one": "SELECT 2", "two": "SELECT {b} FROM table"}
+    assert vars(holding)["ONE"] == "SELECT 2"
+
+
+def test_a_statement_from_which_another_text_was_made_needs_a_new_process(holding: ModuleType) -> None:
+    refused = planted_statements(STATEMENTS, STATEMENTS.replace("FROM table", "FROM view"))
+    assert refused == f"{holding.__name__}.MADE was made from it"
+
+
 @pytest.mark.slow  # traces a suite twice, in processes of its own
 def test_a_trace_that_was_interrupted_goes_on(tiny: Tiny, tmp_path: Path) -> None:
     """What is noted already is not run again, and a note that was cut off does not count."""
-    trace(tiny, "no server", tmp_path)
+    trace(tiny, "no server", tmp_path, processes=0)
     assert [(note["test"], note["failed"]) for note in noted(tmp_path)] == [
         ("tests/test_thing.py::test_small", False),
         ("tests/test_thing.py::test_exactly", False),
     ]
-    [notes] = tmp_path.glob("*.jsonl")
+    notes = max(tmp_path.glob("*.jsonl"), key=lambda path: path.stat().st_size)
     notes.write_text(notes.read_text()[:-10])
     (tmp_path / "complete").unlink()
-    trace(tiny, "no server", tmp_path)
+    trace(tiny, "no server", tmp_path, processes=0)
     assert sorted(path.read_text().count("\n") for path in tmp_path.glob("*.jsonl")) == [1, 1]
     assert len(list(noted(tmp_path))) == 2
 

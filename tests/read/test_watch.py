@@ -344,6 +344,21 @@ async def test_who_joins_as_the_last_one_leaves_is_told_everything(
     await asyncio.wait([joining])
 
 
+async def test_who_joins_after_more_changes_than_a_round_holds_is_told_all_of_them(
+    log: MemoryLog, running: Running, reading: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is near enough to get them as it joins, but they come in several rounds."""
+    async with viewed(reading, balances) as view:
+        pass
+    for number in range(7):
+        await deposited(log, f"r{number}", 1)
+    await settled(running)
+    monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 2)
+    async with viewed(reading, balances, after=view.token) as resumed:
+        await agrees(resumed, running, balances)
+        assert resumed.snapshots == 0
+
+
 async def test_what_fails_unexpectedly_ends_the_watchers_with_the_error(
     log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -118,6 +118,11 @@ async def test_resuming(serve: Serve) -> None:
         ({"unsubscribe": True}, 400, "To unsubscribe, give the id of the subscription"),
         ({"id": "a", "subscribe": "notes", "where": {"sold_for": "x"}}, 422, WRITE_A_DECIMAL + '"x"'),
         ([], 400, "This is not a message of a client: "),
+        (
+            {"id": "a", "subscribe": "notes", "where": {"colour": "x"}},
+            404,
+            "notes cannot be subscribed to with colour; ",
+        ),
     ],
 )
 async def test_messages_that_are_refused(serve: Serve, message: Any, status: int, detail: str) -> None:
@@ -129,6 +134,14 @@ async def test_messages_that_are_refused(serve: Serve, message: Any, status: int
         assert refused["detail"].startswith(detail)
         await ask(socket, id="a", subscribe="notes")
         assert "snapshot" in await said(socket)
+
+
+async def test_what_is_told_is_not_compressed(serve: Serve) -> None:
+    """The rows of a round are encoded once for all clients; compressing them would cost more, for each of them."""
+    site = await serve()
+    async with site.socket() as socket:
+        assert "permessage-deflate" in socket.request.headers["Sec-WebSocket-Extensions"]
+        assert "Sec-WebSocket-Extensions" not in socket.response.headers
 
 
 async def test_what_is_no_json(serve: Serve) -> None:
@@ -425,18 +438,21 @@ async def test_a_connection_without_a_subscription_is_closed(serve: Serve, monke
 
 
 async def test_what_is_logged(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "twofold.access")
+    caplog.set_level(logging.INFO)
     site = await serve()
+    assert (await site.client.get("/notes", headers={"X-User": "ada"})).status_code == 200
     async with site.socket() as socket:
         await ask(socket, id="n", subscribe="notes", where={"title": "secret"})
         await said(socket)
     await site.nobody_watches()
     await refused(site, origin="https://evil.example")
+    assert not [record for record in caplog.records if record.name == "uvicorn.access"], "each request is logged once"
     lines = [record for record in caplog.records if record.name == "twofold.access"]
     assert [line.getMessage() for line in lines] == [
+        "GET /notes 200",
         "WEBSOCKET /live 101 begins",
         "WEBSOCKET /live 101",
         "WEBSOCKET /live 403",
     ]
-    assert lines[1].duration_ms > 0  # type: ignore[attr-defined]
+    assert lines[2].duration_ms > 0  # type: ignore[attr-defined]
     assert not [line for line in lines if "secret" in json.dumps(line.__dict__, default=str)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import secrets
 from collections import Counter
@@ -118,7 +119,7 @@ def run_histories(
     Raises: SimulationFailed.
     """
     simulated = Simulated(seeds.start)
-    with in_silence():
+    with in_silence(), _collected_by_hand():
         for seed in seeds:
             plan = draw(scenarios[seed % len(scenarios)], seed, partitions=partitions, splits=splits)
             history = run(plan)
@@ -126,7 +127,21 @@ def run_histories(
             simulated.counts.update(history.counts)
             if history.violations:
                 raise failure(seed, plan, worst(history.violations))
+            del history
+            gc.collect(1 if simulated.runs % 100 else 2)
     return simulated
+
+
+@contextmanager
+def _collected_by_hand() -> Iterator[None]:
+    """Collect no garbage within a history: that takes a fifth of the time. It leaves a few megabytes."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def run(plan: Plan, *, is_told: bool = False) -> History:
