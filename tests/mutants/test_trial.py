@@ -120,19 +120,21 @@ def holding(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module that holds the statements of `STATEMENTS`."""
     module = ModuleType("twofold.holding")
     vars(module).update(
-        SQL={"one": "SELECT 1", "two": "SELECT {b} FROM table"}, ONE="SELECT 1", MADE="SELECT a FROM table"
+        SQL={"one": "SELECT 1 AS held", "two": "SELECT {b} FROM table"},
+        ONE="SELECT 1 AS held",
+        MADE="SELECT a FROM table",
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 
 
-STATEMENTS = "-- name: one\nSELECT 1\n\n-- name: two\nSELECT {b} FROM table\n"
+STATEMENTS = "-- name: one\nSELECT 1 AS held\n\n-- name: two\nSELECT {b} FROM table\n"
 
 
 def test_a_statement_is_replaced_where_a_module_holds_it(holding: ModuleType) -> None:
     assert planted_statements(STATEMENTS, STATEMENTS.replace("1", "2")) is None
-    assert vars(holding)["SQL"] == {"one": "SELECT 2", "two": "SELECT {b} FROM table"}
-    assert vars(holding)["ONE"] == "SELECT 2"
+    assert vars(holding)["SQL"] == {"one": "SELECT 2 AS held", "two": "SELECT {b} FROM table"}
+    assert vars(holding)["ONE"] == "SELECT 2 AS held"
 
 
 def test_a_statement_from_which_another_text_was_made_needs_a_new_process(holding: ModuleType) -> None:
