@@ -389,6 +389,16 @@ async def test_what_the_codec_writes_fits_and_what_it_cannot_read_does_not(url: 
             assert (refused.value.sqlstate, refused.value.detail) == ("TF007", f"Everything.{name}")
 
 
+async def test_opening_it_again_writes_nothing_which_most_roles_may_not(url: str) -> None:
+    async with app.open(url, work=False), session(url) as sql:
+        await sql.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''written''; END';
+            CREATE TRIGGER refuse BEFORE INSERT ON twofold.forms FOR EACH ROW EXECUTE FUNCTION refuse();
+        """)
+        async with app.open(url, work=False):
+            await note(sql, "purse-1", 0, paid(1))
+
+
 class Card(msgspec.Struct, tag_field="kind"):
     number: str
 

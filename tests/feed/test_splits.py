@@ -19,7 +19,7 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, ends, feeds
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds, learn
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -73,6 +73,20 @@ def opened(of: Splits, log: LogStore, **more: Any) -> Any:
 
 def following(running: Running, partition: int) -> Following:
     return next(one for one in running.followers if one.follower_id.partition == partition)
+
+
+def test_one_unknown_partition_among_known_ones_is_learned_of(splits: Splits) -> None:
+    async def work() -> None:
+        log = await splits.log()
+        assert isinstance(log, Splitting)
+        known = len(log.parents())
+        splits.split()
+        await learn(log, [known])
+        assert len(log.parents()) == known
+        await learn(log, [1, known + 1])
+        assert len(log.parents()) == known + 2
+
+    splits.run(work)
 
 
 async def fill(running: Running) -> None:
