@@ -168,6 +168,31 @@ def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partit
     splits.run(main)
 
 
+def test_whoever_loses_a_checkpoint_while_it_hands_it_over_claims_it_again(splits: Splits) -> None:
+    """Two do it at once: each claims it before the other has ended."""
+
+    async def main() -> None:
+        log, checkpoints, thefts = await splits.log(), splits.rows.checkpoints, iter(range(2))
+        divide = checkpoints.split
+
+        async def split(claim: Claim, *arguments: Any) -> None:
+            if next(thefts, None) is not None:
+                seen = await checkpoints.read(claim.follower)
+                assert seen is not None
+                assert await checkpoints.claim(seen, "two") is not None
+            await divide(claim, *arguments)
+
+        checkpoints.split = split  # type: ignore[method-assign]
+        async with opened(splits, log, work=False):
+            splits.split()
+            await refresh(log)
+            await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+            assert splits.partitions() == [2, 3, 4]
+            assert next(thefts, None) is None
+
+    splits.run(main)
+
+
 def test_what_comes_back_of_a_part_that_has_split_as_well_is_handed_over(splits: Splits) -> None:
     async def main() -> None:
         log = await splits.log()

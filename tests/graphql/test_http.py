@@ -18,6 +18,8 @@ from twofold.graphql.plan import Fallback
 from twofold.web import docs
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
+from twofold.web.graphql import endpoint
+from twofold.web.openapi import PROBLEMS
 from twofold.web.problems import Problem
 
 MEDIA = "application/graphql-response+json"
@@ -136,6 +138,12 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
         assert reused["extensions"]["code"] == "IDEMPOTENCY_KEY_REUSED"
         ids = [one.command_id for one in await running.running.history("member-a")]
         assert len(set(ids)) == 3
+
+
+def test_no_error_of_the_server_is_kept_for_a_key() -> None:
+    """Whatever problem has a status of 500 or above in REST may be gone when the request comes again."""
+    kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}
+    assert {kind.upper().replace("-", "_") for kind in kinds} == endpoint._SERVER_ERRORS
 
 
 async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
