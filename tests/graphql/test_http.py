@@ -11,7 +11,7 @@ import pytest
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
+from tests.graphql.forum import Join, Rename, User, Write, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
 from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.graphql.plan import Fallback
@@ -286,6 +286,17 @@ async def test_rules_and_scopes(compiling: str) -> None:
         assert response.headers["cache-control"] == "private"
         assert len((await running.send(NAMES, {"authorization": "root"})).json()["data"]["users"]) == 3
         assert running.execution.compiled == 2
+
+
+async def test_rows_of_something_that_must_exist(any_store: str) -> None:
+    api = Api(forum, actor=nobody)
+    api.page(posts, at="GET /users/{author_id}/posts", name="posts_of", exists=members)
+    async with site(any_store, api) as running:
+        await fill(running.running, users=1, posts=2)
+        found = await running.data('{ postsOf(authorId: "u0") { title } }')
+        assert len(found["postsOf"]) == 2
+        [error] = await running.errors('{ postsOf(authorId: "u9") { title } }')
+        assert (error["message"], error["extensions"]["code"]) == ("There is no member 'u9'", "NOT_FOUND")
 
 
 async def test_allow_sees_the_arguments(sqlite: str) -> None:
