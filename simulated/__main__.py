@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -46,39 +47,58 @@ def main(
     """
     first = secrets.randbits(40) if seed is None else seed
     began = time.monotonic()
-    total, failed, interrupted = Simulated(first), None, False
-    with _progress(as_json) as bar:
-        task = bar.add_task("histories", total=histories)
-        try:
-            if not as_json:
-                out.print(f"{histories:,} histories from seed {first}")
-            for done in _slices(first, histories, jobs, partial(_slice, partitions, splits)):
-                if isinstance(done, SimulationFailed):
-                    failed = done
-                    break
-                total.runs += done.runs
-                total.counts.update(done.counts)
-                bar.update(task, completed=total.runs)
-        except KeyboardInterrupt:
-            interrupted = True
-    seconds = round(time.monotonic() - began, 1)
-    if as_json:
-        violations = 1 if failed else 0
-        counts = {**total.counts, "histories": total.runs, "seed": first, "seconds": seconds, "violations": violations}
-        print(json.dumps(counts))  # noqa: T201
-    else:
-        for what, number in sorted(total.counts.items()):
-            out.print(f"{number:>12,}  {what}")
-        found = "1 violation" if failed else "no violation"
-        out.print(f"{total.runs:>12,}  histories in {seconds} s, {found}{', then interrupted' if interrupted else ''}")
-    if failed is not None:
-        err.print(str(failed), markup=False)
+    if not as_json:
+        out.print(f"{histories:,} histories from seed {first}")
+    ended = _run(first, histories, jobs, partial(_slice, partitions, splits), quiet=as_json)
+    _print(ended, round(time.monotonic() - began, 1), as_json)
+    if ended.failed is not None:
+        err.print(str(ended.failed), markup=False)
         raise typer.Exit(1)
-    if interrupted:
+    if ended.interrupted:
         raise typer.Exit(130)
 
 
+@dataclass(slots=True)
+class _Ended:
+    """What ran, the failure that ended it, and whether Ctrl-C did."""
+
+    total: Simulated
+    failed: SimulationFailed | None = None
+    interrupted: bool = False
+
+
 Slice = Callable[[range], Simulated | SimulationFailed]
+
+
+def _run(first: int, histories: int, jobs: int, run: Slice, *, quiet: bool) -> _Ended:
+    ended = _Ended(Simulated(first))
+    with _progress(quiet) as bar:
+        task = bar.add_task("histories", total=histories)
+        try:
+            for done in _slices(first, histories, jobs, run):
+                if isinstance(done, SimulationFailed):
+                    ended.failed = done
+                    break
+                ended.total.runs += done.runs
+                ended.total.counts.update(done.counts)
+                bar.update(task, completed=ended.total.runs)
+        except KeyboardInterrupt:
+            ended.interrupted = True
+    return ended
+
+
+def _print(ended: _Ended, seconds: float, as_json: bool) -> None:
+    total = ended.total
+    if as_json:
+        violations = 1 if ended.failed else 0
+        figures = {"histories": total.runs, "seed": total.first_seed, "seconds": seconds, "violations": violations}
+        print(json.dumps({**total.counts, **figures}))  # noqa: T201
+        return
+    for what, number in sorted(total.counts.items()):
+        out.print(f"{number:>12,}  {what}")
+    found = "1 violation" if ended.failed else "no violation"
+    interrupted = ", then interrupted" if ended.interrupted else ""
+    out.print(f"{total.runs:>12,}  histories in {seconds} s, {found}{interrupted}")
 
 
 def _slices(first: int, histories: int, jobs: int, run: Slice) -> Iterator[Simulated | SimulationFailed]:

@@ -6,7 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+from devservers.functions.feed import Range
 from devservers.functions.leases import Lease
+
+FIRST, LAST = "", "FF"  # the bounds of all hashes
 
 
 class Sightings:
@@ -22,6 +25,32 @@ class Sightings:
             if self._seen.get(lease.range.key, ("", 0.0))[0] != lease.etag:
                 self._seen[lease.range.key] = (lease.etag, now)
         return [one for one in leases if one.owner is None or now - self._seen[one.range.key][1] >= self._expiration_s]
+
+
+class Gaps:
+    """The ranges that no lease is for, and since when: leases can be deleted under their holders."""
+
+    def __init__(self, expiration_s: float) -> None:
+        self._expiration_s = expiration_s
+        self._since = dict[Range, float]()
+
+    def lasting(self, leases: Sequence[Lease], now: float) -> list[Range]:
+        """Those seen for the expiration: by then whoever held a lease there knows, as for one that has expired.
+
+        Nor is it one that was only overlooked: leases are read one after another, while a range splits.
+        """
+        self._since = {gap: self._since.get(gap, now) for gap in gaps(leases)}
+        return [gap for gap, since in self._since.items() if now - since >= self._expiration_s]
+
+
+def gaps(leases: Sequence[Lease]) -> list[Range]:
+    """What is left of all hashes; no range of the service, so they have no id."""
+    found, at = list[Range](), FIRST
+    for lease in sorted(leases, key=lambda lease: lease.range.key):
+        if lease.range.begin > at:
+            found.append(Range(at, lease.range.begin, ""))
+        at = max(at, lease.range.end)
+    return [*found, Range(at, LAST, "")] if at < LAST else found
 
 
 def wanted(me: str, leases: Sequence[Lease], free: Sequence[Lease]) -> list[Lease]:

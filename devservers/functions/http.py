@@ -21,6 +21,7 @@ Receive = Callable[[], Awaitable[Any]]
 Send = Callable[[Any], Awaitable[None]]
 
 LONGEST_BODY_BYTES = 100 * 1024 * 1024
+LONGEST_LOGGED = 200  # characters of a path
 KEY_HEADER, KEY_PARAMETER = "x-functions-key", "code"
 ANONYMOUS, ADMIN = "anonymous", "admin"
 
@@ -97,7 +98,7 @@ class Http:
         if body is None:
             return Response(413)
         request["body"] = {"bytes": base64.b64encode(body).decode()} if body else {}
-        reason = f"{request['method']} {scope['path']}"
+        reason = f"{request['method']} {_path(scope):.{LONGEST_LOGGED}}"
         call = Call({"http": request}, reason, request["headers"].get("traceparent", ""))
         try:
             return responded(one.function, await self._invoker.run(one.function, call))
@@ -107,7 +108,7 @@ class Http:
             return Response(503)
 
     def _find(self, scope: Scope) -> tuple[Endpoint, dict[str, str]] | None:
-        path = scope["raw_path"].decode("latin-1").split("?")[0].strip("/")
+        path = _path(scope).strip("/")
         for one in self._endpoints:
             if not one.methods or scope["method"] in one.methods:
                 matched = one.route.match(path)
@@ -163,6 +164,12 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
     return b"content-length", str(len(body)).encode()
 
 
+def _path(scope: Scope) -> str:
+    """As it was sent: what is escaped in it stays so, also in the log."""
+    path: str = scope["raw_path"].decode("latin-1").split("?")[0]
+    return path
+
+
 def _shown(request: dict[str, Any]) -> str:
     shown: str = request["headers"].get(KEY_HEADER) or request["query"].get(KEY_PARAMETER, "")
     return shown
@@ -172,7 +179,7 @@ def _request(scope: Scope, parameters: dict[str, str]) -> dict[str, Any]:
     """A request in the protocol's form, where several values of one name are joined by commas."""
     headers = _joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
     raw_query = scope["query_string"].decode("latin-1")
-    path = scope["raw_path"].decode("latin-1").split("?")[0]
+    path = _path(scope)
     return {
         "method": scope["method"],
         "url": f"{scope['scheme']}://{headers.get('host', '')}{path}{'?' if raw_query else ''}{raw_query}",

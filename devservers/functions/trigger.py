@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from azure.core.exceptions import AzureError
 
 from devservers.functions.accounts import Accounts, said
-from devservers.functions.balance import Sightings, wanted
+from devservers.functions.balance import Gaps, Sightings, gaps, wanted
 from devservers.functions.errors import Misconfigured, WorkerEnded
 from devservers.functions.feed import Feed, Range
 from devservers.functions.leases import Lease, LeaseLost, Leases
@@ -52,13 +53,16 @@ class Trigger:
     async def _listen(self) -> None:
         feed = await Feed.of(await self._host.accounts.container(self._options.monitored))
         leases = await self._leases(feed)
-        await self._cover(feed, leases)
+        if not await leases.all():
+            await self._cover(feed, leases, gaps([]))
         self._say("Information", f"follows the change feed of {self._options.monitored.container}")
-        sightings, self._trouble = Sightings(self._options.expiration_s), ""
+        sightings, missing = Sightings(self._options.expiration_s), Gaps(self._options.expiration_s)
+        self._trouble = ""
         self._holding.clear()
         async with asyncio.TaskGroup() as holding:
             while not self._host.stop.is_set():
                 self._look.clear()
+                await self._cover(feed, leases, missing.lasting(await leases.all(), self._now()))
                 for held in await self._taken(leases, sightings):
                     holding.create_task(self._hold(feed, held))
                 await pause(self._look, self._options.acquire_s)
@@ -73,12 +77,14 @@ class Trigger:
             await self._host.accounts.create(place, "/id", self._options.throughput)
         return Leases(await self._host.accounts.container(place), f"{self._options.prefix}{feed.rid}")
 
-    async def _cover(self, feed: Feed, leases: Leases) -> None:
-        """Create a lease for each range that none is for."""
-        known = await leases.all()
-        for range_ in await feed.ranges():
-            if not any(one.range.overlaps(range_) for one in known):
-                await leases.create(Lease(range_, await self._start(feed, range_)))
+    async def _cover(self, feed: Feed, leases: Leases, gaps: Sequence[Range]) -> None:
+        """Create leases for the ranges in these gaps."""
+        for gap in gaps:
+            for range_ in await feed.ranges():
+                if range_.overlaps(gap):
+                    part = gap.within(range_)
+                    self._say("Information", f"range {part.id} has no lease: it begins anew")
+                    await leases.create(Lease(part, await self._start(feed, part)))
 
     async def _start(self, feed: Feed, range_: Range) -> str | None:
         """What to continue from, if that is now: kept in the new lease, so that nothing from here on is missed."""
@@ -86,15 +92,20 @@ class Trigger:
 
     async def _taken(self, leases: Leases, sightings: Sightings) -> list[Held]:
         every = await leases.all()
-        free = self._free(every, sightings.free(every, asyncio.get_running_loop().time()))
+        free = self._free(every, sightings.free(every, self._now()))
         taken = list[Held]()
         for lease in wanted(self._host.name, every, free):
+            if lease.range.key in self._holding:  # a new one in place of that which was lost, but is still held here
+                continue
             with contextlib.suppress(LeaseLost):  # another host was faster
                 held = Held(leases, await leases.change(lease, owner=self._host.name))
                 self._say("Information", f"takes range {lease.range.id} from {lease.owner or 'nobody'}")
                 self._holding.add(lease.range.key)
                 taken.append(held)
         return taken
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
 
     def _free(self, every: list[Lease], unclaimed: list[Lease]) -> list[Lease]:
         """Those that nobody claims, and those of this host that it does not hold: it has begun again meanwhile."""
@@ -110,7 +121,7 @@ class Trigger:
                 renewing.cancel()
             await self._let_go(held, parts)
         except* LeaseLost:
-            self._say("Information", f"range {range_.id} was taken by another host")
+            self._say("Information", f"range {range_.id} was taken by another host, or its lease deleted")
         finally:
             self._holding.discard(range_.key)
             self._look.set()

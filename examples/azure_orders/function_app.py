@@ -10,7 +10,7 @@ from azure_functions_logging import JsonFormatter, setup_logging, with_context
 from azure_functions_openapi import get_openapi_json, openapi
 from azure_functions_validation import validate_http
 
-from edge import Exact, answered
+from edge import CORRELATION, Exact, answered, completed, correlation_id
 from orders import answers, opened, projecting, reading, watching
 from orders.lag import Lags
 from orders.logs import Sentences
@@ -24,6 +24,7 @@ from orders.requests import (
     OrderSubmitted,
     OrderWriteRequest,
     Refused,
+    Status,
 )
 
 setup_logging(functions_formatter=JsonFormatter() if "WEBSITE_INSTANCE_ID" in os.environ else Sentences())
@@ -43,6 +44,8 @@ IF_MATCH = {
     "schema": {"type": "string"},
     "description": "The ETag of the only version of the order to change",
 }
+PROMETHEUS = {"description": "Metrics", "content": {"text/plain": {"schema": {"type": "string"}}}}
+DOCUMENT = {"description": "OpenAPI", "content": {"application/json": {"schema": {"type": "object"}}}}
 CURSOR = {"name": "cursor", "in": "query", "schema": {"type": "string"}, "description": "As in the Link of a page"}
 
 
@@ -53,6 +56,7 @@ CURSOR = {"name": "cursor", "in": "query", "schema": {"type": "string"}, "descri
     requests=OrderWriteRequest,
     responses={202: OrderAccepted, 400: Refused, 409: Refused, 503: Refused},
 )
+@completed(shop)
 @validate_http(body=OrderWriteRequest, adapter=Exact())
 async def create_order(req: func.HttpRequest, body: OrderWriteRequest, context: func.Context) -> func.HttpResponse:
     """Store an order, which then comes to the read models through the change feed."""
@@ -67,12 +71,13 @@ async def create_order(req: func.HttpRequest, body: OrderWriteRequest, context: 
     requests=ItemWriteRequest,
     responses={200: OrderChanged, **REFUSED},
 )
+@completed(shop)
 @validate_http(body=ItemWriteRequest, adapter=Exact())
 async def add_item_to_order(req: func.HttpRequest, body: ItemWriteRequest, context: func.Context) -> func.HttpResponse:
     """With If-Match, only to the version of that ETag."""
     order_id = req.route_params["id"]
     return await answered(
-        shop, req, context, lambda running, asked: answers.add_item(running, order_id, body.item(), asked)
+        shop, req, context, lambda running, asked: answers.add_item(running, order_id, body.item(), asked), order_id
     )
 
 
@@ -86,7 +91,7 @@ async def add_item_to_order(req: func.HttpRequest, body: ItemWriteRequest, conte
 async def submit_order(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """With If-Match, only the version of that ETag."""
     order_id = req.route_params["id"]
-    return await answered(shop, req, context, lambda running, asked: answers.submit(running, order_id, asked))
+    return await answered(shop, req, context, lambda running, asked: answers.submit(running, order_id, asked), order_id)
 
 
 @app.route(route="orders/{id}/projection", methods=["GET"])
@@ -96,7 +101,7 @@ async def submit_order(req: func.HttpRequest, context: func.Context) -> func.Htt
 async def get_order_projection(req: func.HttpRequest, reader: DbReader, context: func.Context) -> func.HttpResponse:
     """The row of an order."""
     order_id = req.route_params["id"]
-    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, order_id, asked))
+    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, order_id, asked), order_id)
 
 
 @app.route(route="customers/{id}/orders", methods=["GET"])
@@ -143,6 +148,7 @@ async def project_order_read_models(documents: func.DocumentList, context: func.
 
 @app.route(route="status", methods=["GET"])
 @with_context
+@openapi(summary="How the read models are doing", responses={200: Status, 503: Refused})
 async def get_status(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """How the read models are doing."""
     return await answered(shop, req, context, lambda running, asked: watching.state(running, lags))
@@ -150,13 +156,18 @@ async def get_status(req: func.HttpRequest, context: func.Context) -> func.HttpR
 
 @app.route(route="metrics", methods=["GET"])
 @with_context
+@openapi(summary="The same for a monitoring system", responses={200: PROMETHEUS, 503: Refused})
 async def get_metrics(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """The same for a monitoring system."""
     return await answered(shop, req, context, lambda running, asked: watching.metrics(running, lags))
 
 
 @app.route(route="openapi.json", methods=["GET"])
-def get_openapi(req: func.HttpRequest) -> func.HttpResponse:
-    """What all of these take and return."""
+@with_context
+@openapi(summary="What all of these take and return", responses={200: DOCUMENT})
+def get_openapi(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """For programs."""
     described = get_openapi_json(title="Orders", version="1.0.0", app=app, infer_auth_level=True)
-    return func.HttpResponse(described, mimetype="application/json")
+    return func.HttpResponse(
+        described, mimetype="application/json", headers={CORRELATION: correlation_id(req, context)}
+    )

@@ -283,7 +283,7 @@ class Running:
         for projection in self.app.projections:
             await self.rows.prepare(projection.table)
         await self._prepare_followers()
-        await self._fill_rollups(self.app.rollups)
+        await self.fill(self.app.rollups)
         await self.views.prepare()
 
     async def _prepare_followers(self) -> None:
@@ -296,8 +296,8 @@ class Running:
                     await following.check_log()
             prepared += left
 
-    async def _fill_rollups(self, rollups: Sequence[Rollup[Any]]) -> None:
-        """Fill new rollups from their sources. Raises: ConfigurationError, Contended, Unavailable."""
+    async def fill(self, rollups: Sequence[Rollup[Any]]) -> None:
+        """Fill new rollups, whose tables exist. Raises: ConfigurationError, Contended, Unavailable."""
         partition = self.log.partition
         for rollup in rollups:
             await self.belonging.register_rollup(rollup.follows.in_partition(partition), self.log.log_id)
@@ -335,7 +335,7 @@ class Running:
     ) -> Done[S, E]:
         """Decide `command` against the stream of this id, and append the events.
 
-        A command id that the stream knows returns its original answer. On a conflict the command is decided again,
+        A command id that the stream knows returns its original result. On a conflict the command is decided again,
         with growing random pauses, at most 50 times; with `expected_version` the conflict is raised at once.
 
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, Unavailable, OutcomeUnknown.
@@ -363,12 +363,12 @@ class Running:
     ) -> Called[A]:
         """Run a SQL command: its function, with the fields of `value` as arguments.
 
-        A command id that was used before returns the answer of then, for ever, whatever the value is now.
+        A command id that was used before always returns its first answer, whatever `value` is now.
 
         Raises: Rejected, VersionConflict, InvalidInput, InvalidEvent, CommandFailed, Unavailable, OutcomeUnknown.
         """
         meta = self.executor.meta(command_id, actor, correlation_id, causation_id)
-        return await self.caller.call(command, value, meta)
+        return await self.caller.call(command, value, meta, is_named=command_id is not None)
 
     async def get(
         self, projection: Projection[R], key: Any, *, after: After | None = None, wait_s: float = DEFAULT_WAIT_S
@@ -433,7 +433,7 @@ class Running:
     ) -> AsyncGenerator[RowChanges[R], None]:
         """Watch all rows that match the conditions: a snapshot, in pages, then their changes.
 
-        `after` is the token of earlier changes, also of another process, from which to go on: what has changed since
+        `after` is the token of earlier changes, possibly from another process, to resume from: what has changed since
         comes at once, even if it is nothing, or a new snapshot if that is no longer known. Or it is a receipt, which
         the first snapshot then includes. Close the generator to stop, for example with `contextlib.aclosing`.
 
@@ -446,7 +446,7 @@ class Running:
     async def until(
         self, projection: Projection[R], key: Any, predicate: Callable[[R], bool], *, timeout_s: float = DEFAULT_WAIT_S
     ) -> R:
-        """Wait for the row with this key to meet a predicate, for example because of a reactor, and return it.
+        """Wait until the row with this key meets a predicate, for example because of a reactor, and return it.
 
         Raises: NotReached when the time is up; what the predicate raises; as `watch`.
         """
@@ -522,9 +522,9 @@ class Running:
     async def catch_up(
         self, projection: Projection[Any], *, until: Sequence[After] | None = None, wait_s: float = 30.0
     ) -> AsyncGenerator[Sequence[Recorded], None]:
-        """Fold a projection in this call, for a process that works only when it is called (`open(work=False)`).
+        """Fold a projection in this call, for a process that runs only while it is called (`open(work=False)`).
 
-        Ends once the projection has passed these receipts or tokens; by default, all that is recorded when it begins.
+        Ends once the projection has passed these receipts or tokens; by default, everything recorded when it begins.
         Yields the events that this call has folded, page by page, each once its rows are committed, without those that
         are parked. Other events were folded before, or by another process: while one holds the checkpoint, this call
         waits for it, and takes over when its lease has run out.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -11,8 +12,10 @@ from azure.cosmos.aio import CosmosClient
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Decider
-from twofold.backends.cosmos import CosmosLog, address
+from twofold.backends.cosmos import CosmosLog, address, layout, places
 from twofold.backends.cosmos.client import Container
+from twofold.backends.cosmos.refusals import Conflict
+from twofold.backends.cosmos.transport import Transport
 from twofold.backends.memory import MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.messages import Position, Receipt, Stream
@@ -149,6 +152,42 @@ async def test_only_what_is_new_of_a_stream_is_read(place: InCosmos, monkeypatch
     assert known.receipt is not None
     assert known.receipt == whole.receipt
     assert known.receipt.version == 42
+    await log.close()
+    await other.close()
+
+
+async def test_a_batch_that_is_sent_again_depends_on_the_same_etags(place: InCosmos) -> None:
+    """The SDK empties what it is given; without its condition a replacement would overwrite what others wrote."""
+    log = await place.open_log()
+    assert isinstance(log, CosmosLog)
+    head = {"id": "head", "key": "1", "command": "none"}
+    written = await log._data.batch([layout.created(head)], "1")
+    replacement = [layout.replaced(head, written.etags[0])]
+    await log._data.batch(replacement, "1")
+    with pytest.raises(Conflict):
+        await log._data.batch(replacement, "1")
+    await log.close()
+
+
+async def test_who_has_read_the_feed_reads_nothing_older(place: InCosmos, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise a reactor could load a stream from a replica that does not have the event it reacts to."""
+    sessions: list[str] = []
+    send = Transport.send
+
+    async def noted(self: Transport, request: Any, **config: Any) -> Any:
+        sessions.append(request.headers.get("x-ms-session-token", ""))
+        return await send(self, request, **config)
+
+    log, other = await place.open_log(), await place.open_log()
+    for n in range(3):
+        [receipt] = await commit(log, append("note-1", event(n)))
+    assert isinstance(receipt, Receipt)
+    monkeypatch.setattr(Transport, "send", noted)
+    [part] = other.parts.values()
+    page = await part.read(Position(part.partition, 0), 10)
+    await other.load(Stream("note", "1"))
+    assert page.upto >= receipt.position
+    assert f"#{places.lsn_of(receipt.position.offset)}" in sessions[-1]
     await log.close()
     await other.close()
 

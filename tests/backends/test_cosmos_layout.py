@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from azure.cosmos import PartitionKey
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect_read, stores
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.address import address
+from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Tip
 from twofold.backends.cosmos.ranges import Numbered, Physical, Ranges
@@ -114,11 +116,23 @@ def test_a_commit_holds_what_an_append_asked_for() -> None:
     at = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
     commit = layout.commit(append, Tip(3, "etag"), at)
     assert (commit["id"], commit["key"], commit["first"], commit["last"]) == ("order@4", "a/b?#\\", 4, 5)
-    one, two = layout.entries({**commit, "_lsn": 7}, 2)
+    one, two = layout.entries(layout.written({**commit, "_lsn": 7}), 2)
     assert (one.data, one.meta, one.recorded_at) == (data.decode(), '{"command_id":"once","correlation_id":"once"}', at)
     assert [entry.position.offset for entry in (one, two)] == [places.offset(7, 1), places.offset(7, 2)]
     receipt = layout.receipt(append, Tip(3))
     assert not set("/\\?#") & set(commit["id"] + receipt["id"] + layout.head_id(append.stream))
+
+
+def test_what_others_put_into_the_container_hides_no_commit() -> None:
+    """A page is parsed into what commits hold; other documents may have anything in the same places."""
+    append = Append(Stream("order", "1"), [Encoded("Placed", 1, b"{}", None)], 0, Meta("once", "once"))
+    commit = layout.commit(append, Tip(), datetime(2026, 1, 1, tzinfo=UTC)) | {"_lsn": 7}
+    head = layout.head(append.stream, Tip(1), {"state": {"events": 1}}) | {"_lsn": 7}
+    strange = {"id": 1, "kind": ["commit"], "events": "none", "first": {}, "recorded_at": "yesterday"}
+    for those in ([], [commit, head], [strange, commit, {}, head]):
+        page = Changes(msgspec.json.encode({"_rid": "r", "Documents": those, "_count": len(those)}), 7, 7)
+        assert page.documents() == those
+        assert [(one.id, one.lsn) for one in page.commits()] == [("order@1", 7)] * (commit in those)
 
 
 def test_places_are_the_services() -> None:

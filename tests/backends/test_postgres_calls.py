@@ -15,6 +15,7 @@ import pytest
 
 from devservers.postgres import Server, execute, server
 from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
+from twofold.backends.postgres import forgetting
 from twofold.backends.postgres.connection import LOST
 from twofold.errors import (
     CommandFailed,
@@ -191,6 +192,33 @@ async def test_a_command_id_gives_the_first_answer_for_ever(url: str) -> None:
         assert (
             await sql.fetchval("SELECT string_agg(name, ',' ORDER BY name) FROM tb_user WHERE name > 'D'") == "Eve,Fay"
         )
+
+
+async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many commands run, and the rest when the App is closed. What a caller chose, or cannot know, stays."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 3)
+    async with session(url) as sql:
+        async with app.open(url, work=False) as running:
+            named = await running.call(create_user, CreateUser("Ann"), command_id="chosen")
+            for number in range(4):
+                await running.call(create_user, CreateUser(f"user {number}"))
+            with pytest.raises(Rejected):
+                await running.call(create_user, CreateUser(""))
+
+            async def few() -> bool:
+                return await sql.fetchval("SELECT count(*) FROM twofold.calls") == 2
+
+            await eventually(few)
+            assert (await running.call(create_user, CreateUser("Bob"), command_id="chosen")).answer == named.answer
+        assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("chosen",)]
+        assert await sql.fetchval("SELECT count(*) FROM tb_user") == 5
+
+
+async def test_without_the_right_to_forget_commands_run(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with app.open(url, work=False) as running, session(url) as sql:
+        await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
+        running.log.sql._forgetting.add(["x"])  # type: ignore[attr-defined]
+    assert "1 command ids stay in twofold.calls" in caplog.text
 
 
 async def test_each_command_of_a_batch_has_its_own_outcome(url: str) -> None:

@@ -115,7 +115,7 @@ async def test_whoever_does_no_work_tells_it_too(database: str, user: Any) -> No
     await user.execute("CREATE VIEW report AS SELECT id, deposits FROM balance")
     async with changed.look(database) as running:
         await caught_up(running)
-        assert (await status_of(running)).note == "it has come as far as balance v1, which the name balance still shows"
+        assert (await status_of(running)).note == "it has caught up with balance v1, which the name balance still shows"
 
 
 async def test_rights_on_the_name_stay_when_its_columns_are_others(database: str, user: Any) -> None:

@@ -26,7 +26,15 @@ from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
-from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, OutcomeUnknown, TwofoldError, Unavailable
+from twofold.errors import (
+    ConfigurationError,
+    LeaseLost,
+    LogReplaced,
+    OutcomeUnknown,
+    TwofoldError,
+    Unavailable,
+    VersionConflict,
+)
 from twofold.feed.checkpoints import Claim
 from twofold.messages import BEGINNING, Receipt
 from twofold.read.projection import Projection
@@ -220,6 +228,30 @@ async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeyp
         assert unknown.value.command_id == "once"
         own_server.start()
         assert (await appended(store, "note-1", "a", command_id="once")).version == 1
+        assert await values(store) == ["a"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_g1_a_conflict_after_a_lost_response_is_final_only_if_the_stream_is_beyond_it(
+    database: str, several: bool
+) -> None:
+    """The first request may still be on its way, and the stream may come to where it expects it."""
+    async with opened(database) as store, session(database) as other:
+        await appended(store, "note-1", "a")
+        expecting = [append("note-1", event("b"), expected=number) for number in (7, 0)]
+        outcomes: list[object] = []
+        for batch in [expecting] if several else [[one] for one in expecting]:
+            async with other.transaction():
+                await other.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
+                committing = asyncio.create_task(store.commit(batch))
+                waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1"
+
+                async def ended(waiting: str = waiting) -> bool:
+                    return bool(await other.fetchval(f"SELECT pg_terminate_backend(pid) {waiting}"))
+
+                await eventually(ended)
+            outcomes += await committing
+        assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown, VersionConflict]
         assert await values(store) == ["a"]
 
 

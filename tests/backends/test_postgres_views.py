@@ -213,6 +213,52 @@ async def test_over_plain_tables_that_sql_commands_write_a_token_holds_at_once(u
         assert row == Member("ann", 3, datetime(2026, 1, 2, 2, 4, 5, tzinfo=UTC), (Line("a"),))
 
 
+@dataclass(frozen=True)
+class Numbered:
+    post_id: str
+    author: int = 0
+
+
+def number(row: Numbered, event: Written, recorded: Recorded) -> Numbered:
+    return Numbered(row.post_id, len(event.author))
+
+
+NUMBERED = "SELECT post_id, length(author) AS author FROM {posts}"
+OF_VIEWS = (
+    App("blog", deciders=[post], projections=[posts], views=[View("some", Numbered, sql=NUMBERED, over=[posts])]),
+    App(
+        "blog",
+        deciders=[post],
+        projections=[posts],
+        views=[View("some", Post, sql="SELECT * FROM {posts}", over=[posts])],
+    ),
+)
+OF_PROJECTIONS = (
+    App("blog", deciders=[post], projections=[Projection("some", Numbered, number)]),
+    App("blog", deciders=[post], projections=[Projection("some", Post, fold)]),
+)
+
+
+@pytest.mark.parametrize("apps", [OF_VIEWS, OF_PROJECTIONS, OF_VIEWS[::-1], OF_PROJECTIONS[::-1]])
+async def test_an_old_class_of_what_was_made_again_with_other_types_is_refused(url: str, apps: tuple[App, App]) -> None:
+    """To try again does not help, so it is not an Unavailable."""
+    old, new = apps
+    read = (*old.views, *old.projections)[0]
+    async with old.open(url, work=False) as running:
+        await running.execute(post, "1", Write("ann", 1))
+        await running.find(read)
+        execute(url, "DROP VIEW public.some", *([DROP_VIEW] if old.views else [DROP_TABLE]))
+        async with new.open(url) as other:
+            await other.settled(timeout_s=20)
+        for reading in (running.find(read), running.get(read, "1"), running.find(read, order_by="author")):
+            with pytest.raises(ConfigurationError, match="made again with other columns"):
+                await reading
+
+
+DROP_VIEW = "DROP VIEW twofold.some_v1; DELETE FROM twofold.views"
+DROP_TABLE = "DROP TABLE twofold.some_v1; DELETE FROM twofold.tables; DELETE FROM twofold.checkpoints"
+
+
 async def test_versions_live_side_by_side_and_the_name_shows_the_newest(url: str) -> None:
     """The same version with other SQL is refused; an old one is dropped by name."""
 

@@ -190,7 +190,7 @@ def test_a_name_that_is_held_is_said(twofold: Callable[..., Result], counting: A
     assert result.exit_code == 3
     assert result.stdout.startswith("totals v4 is built, and not live: see below, at 0:20")
     assert "view counts would no longer work" in result.stderr
-    note = "totals v4: it has come as far as totals v2, which the name totals still shows"
+    note = "totals v4: it has caught up with totals v2, which the name totals still shows"
     assert note in twofold("tables", "counting:without_count").stderr
     assert note in twofold("status", "counting:without_count").stderr
 

@@ -66,6 +66,14 @@ class Things:
         """Plan a fault of this container."""
         self._ask("POST", "/_faults", {"fault": fault, "container": f"{self.database}/things", **more})
 
+    def forget_leases(self) -> None:
+        """Delete all leases."""
+        path = f"{self._path}/leases/docs"
+        for lease in self._ask("GET", path)["Documents"]:
+            key = {PARTITION_KEY: json.dumps([lease["id"]])}
+            gone = self._there.ask("DELETE", f"{path}/{lease['id']}", None, key)
+            assert gone.status_code == 204, gone.text
+
     def close(self) -> None:
         """Close the connection."""
         self._there.close()

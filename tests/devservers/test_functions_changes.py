@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -47,6 +48,11 @@ def taken(name: str, *hosts: Process) -> list[str]:
 
 def await_all(name: str, ids: Sequence[str], *hosts: Process) -> None:
     await_news(lambda: set(ids) <= set(taken(name, *hosts)), f"{name} to have all of {ids}")
+
+
+def again(ids: Sequence[str]) -> list[str]:
+    """Those that are there more than once."""
+    return [one for one, times in Counter(ids).items() if times > 1]
 
 
 def names(first: int, last: int) -> list[str]:
@@ -153,6 +159,19 @@ def test_two_hosts_share_the_ranges_and_one_takes_over_from_the_other_that_was_k
             things.put(names(50, 100))
             await_all("changed", names(0, 100), one, other)
             assert any(f"from {host_name(other)}" in line for line in one.lines)
+
+
+def test_leases_that_are_deleted_under_their_hosts_are_made_anew_and_all_is_delivered_again(things: Things) -> None:
+    with changes(things) as one, changes(things) as other:
+        things.put(names(0, 20))
+        await_all("changed", names(0, 20), one, other)
+        things.forget_leases()
+        await_news(
+            lambda: all(taken("changed", one, other).count(one_) > 1 for one_ in names(0, 20)), "all to come again"
+        )
+        things.put(names(20, 40))
+        await_all("changed", names(20, 40), one, other)
+        assert any("changed [Information] range" in line and "begins anew" in line for line in one.lines + other.lines)
 
 
 def test_what_a_killed_host_was_working_on_comes_to_another(things: Things) -> None:

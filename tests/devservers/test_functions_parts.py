@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devservers.functions import retries
-from devservers.functions.balance import Sightings, wanted
+from devservers.functions.balance import Gaps, Sightings, gaps, wanted
 from devservers.functions.errors import Misconfigured, NotRun
 from devservers.functions.feed import Range
 from devservers.functions.functions import understood
@@ -174,6 +174,32 @@ def test_a_lease_expires_when_it_has_not_changed_for_long_on_our_own_clock() -> 
     assert sightings.free([new], 105.0) == []
     assert sightings.free([new], 109.9) == []
     assert sightings.free([new], 110.0) == [new]
+
+
+def of(begin: str, end: str) -> Lease:
+    return Lease(Range(begin, end, "7"))
+
+
+@pytest.mark.parametrize(
+    ("there", "left"),
+    [
+        ([], [("", "FF")]),
+        ([of("", "FF")], []),
+        ([of("3F", "7F"), of("BF", "FF")], [("", "3F"), ("7F", "BF")]),
+        ([of("", "7F"), of("", "3F"), of("3F", "7F")], [("7F", "FF")]),
+    ],
+)
+def test_what_no_lease_is_for(there: list[Lease], left: list[tuple[str, str]]) -> None:
+    assert [gap.key for gap in gaps(there)] == left
+
+
+def test_a_lease_that_is_missing_is_made_anew_when_its_holder_must_have_noticed() -> None:
+    missing, whole = Gaps(5.0), [of("", "7F"), of("7F", "FF")]
+    assert missing.lasting(whole[1:], 100.0) == []
+    assert missing.lasting(whole, 104.0) == []  # it was overlooked
+    assert missing.lasting(whole[1:], 105.0) == []
+    assert missing.lasting(whole[1:], 109.9) == []
+    assert [gap.key for gap in missing.lasting(whole[1:], 110.0)] == [("", "7F")]
 
 
 def metadata(*bindings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing
+from contextlib import aclosing, closing, suppress
 from typing import Any
 
 import pytest
 
-from simulated.directory import IN_THE_DIRECTORY, Rename, cards, directory, profiles
+from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, cards, directory, profiles
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
@@ -19,13 +20,14 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, ends, feeds, learn
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds, learn, partition_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
 from twofold.read import rebuild
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
+from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.world import World
@@ -37,8 +39,8 @@ IDS = "abcdefgh"
 class Splits:
     """A world in which nothing goes wrong but splits. `at` runs what a process does."""
 
-    def __init__(self) -> None:
-        self.world = World(IN_THE_DIRECTORY, "splits", partitions=2, splits=True)
+    def __init__(self, scenario: Scenario = IN_THE_DIRECTORY) -> None:
+        self.world = World(scenario, "splits", partitions=2, splits=True)
         self.rows = SimulatedRows(self.world.storage)
 
     async def log(self) -> LogStore:
@@ -151,6 +153,27 @@ def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go
     splits.run(main)
 
 
+@pytest.mark.parametrize("scenario", [IN_THE_DIRECTORY, IN_THE_REGISTER], ids=["spread", "merged"])
+def test_catching_up_with_an_event_that_a_process_unaware_of_the_split_has_named(scenario: Scenario) -> None:
+    """It names the former partition, which ends before the event, as the event's other part does."""
+
+    of = Splits(scenario)
+
+    async def main() -> None:
+        app, (knows, stale) = scenario.app, [await of.log() for _ in range(2)]
+        read: Any = {"read_store": of.rows, "ambient": of.world.ambient, "work": False}
+        async with app.open(knows, **read) as one, app.open(stale, **read) as other:
+            of.split()
+            await refresh(knows)
+            for id_ in (id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_))):
+                receipt = (await one.execute(profiles, id_, Rename(id_))).receipt
+                token = Token(knows.log_id, Position(1, receipt.position.offset))
+                assert [event.stream.id async for events in other.catch_up(cards, until=[token]) for event in events]
+
+    with closing(of.world):
+        of.run(main)
+
+
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
     async def main() -> None:
         knows, stale = await splits.log(), await splits.log()
@@ -161,7 +184,7 @@ def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partit
             await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
             created: list[FollowerId] = []
             checkpoints: Any = splits.rows.checkpoints
-            checkpoints.register = lambda follower, *_: created.append(follower)
+            checkpoints.register_part = lambda follower, *_: created.append(follower)
             await parent.run()
             assert (parent.state, created) == ("stopped", [])
 
@@ -193,23 +216,87 @@ def test_whoever_loses_a_checkpoint_while_it_hands_it_over_claims_it_again(split
     splits.run(main)
 
 
-def test_what_comes_back_of_a_part_that_has_split_as_well_is_handed_over(splits: Splits) -> None:
+@pytest.mark.parametrize("pick", [0.0, 0.5, 0.99])
+def test_a_process_that_knows_no_split_brings_no_former_partition_back(splits: Splits, pick: float) -> None:
+    """Not even after its parts have split as well."""
+
     async def main() -> None:
-        log = await splits.log()
-        checkpoints = splits.rows.checkpoints
-        async with opened(splits, log, work=False):
-            for number in (1, 2, 3):
-                splits.world.split(0.0)
-                await refresh(log)
-                for part in feeds(log):
-                    await inherit(checkpoints, CARD.in_partition(part), log, "one")
-                assert splits.partitions() == sorted(feeds(log)), number
-            for former in log.former:  # type: ignore[attr-defined]
-                await checkpoints.register(CARD.in_partition(former), log.log_id, Position(former, 0))
-                await hand_over(checkpoints, CARD.in_partition(former), log, "two")
-                assert splits.partitions() == sorted(feeds(log))
+        knows, stale, checkpoints = await splits.log(), await splits.log(), splits.rows.checkpoints
+        async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
+            followings = [following(other, partition) for partition in (1, 2)]
+            for _ in range(3):
+                splits.world.split(pick)
+                await refresh(knows)
+                for part in feeds(knows):
+                    await inherit(checkpoints, CARD.in_partition(part), knows, "one")
+            for one in followings:
+                with suppress(PartitionSplit):
+                    await one.register()
+                assert splits.partitions() == sorted(feeds(knows))
 
     splits.run(main)
+
+
+def test_a_part_is_registered_by_a_process_that_does_not_know_of_the_split_of_another(splits: Splits) -> None:
+    """It learns of it first: what it does not know might be a part of its own partition."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
+            unconcerned = following(other, 2)
+            splits.split()
+            await refresh(knows)
+            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            rows = splits.world.storage.row_checkpoints.rows
+            del rows[CARD.in_partition(2)]
+            await unconcerned.register()
+            assert splits.partitions() == [2, 3, 4]
+            assert isinstance(stale, Splitting)
+            assert len(stale.parents()) == 4
+
+    splits.run(main)
+
+
+def test_followers_of_two_parts_that_hand_over_at_once_do_not_fence_each_other_off_for_ever(splits: Splits) -> None:
+    """While the split of either one is on its way, the other one claims the checkpoint."""
+
+    async def main() -> None:
+        log, stored = await splits.log(), MemoryReadStore().checkpoints
+        await stored.register(CARD.in_partition(1), log.log_id, Position(1, 0))
+        splits.split()
+        await refresh(log)
+        checkpoints: Any = SlowSplits(stored)
+
+        async def take_over(part: int, late_s: float) -> None:
+            await asyncio.sleep(late_s)
+            await inherit(checkpoints, CARD.in_partition(part), log, "one")
+
+        await asyncio.gather(take_over(3, 0), take_over(4, 6 * CALL_S))
+        assert [row.follower.partition for row in await stored.all_partitions(CARD)] == [3, 4]
+        assert checkpoints.claims > 1
+
+    splits.run(main)
+
+
+CALL_S = 1 / 8
+SPLIT_S = 10 * CALL_S
+
+
+class SlowSplits:
+    """Checkpoints whose calls take as long as each other, but for splits."""
+
+    def __init__(self, checkpoints: Any) -> None:
+        self._checkpoints, self.claims = checkpoints, 0
+
+    def __getattr__(self, name: str) -> Any:
+        async def called(*args: Any) -> Any:
+            await asyncio.sleep(SPLIT_S if name == "split" else CALL_S)
+            if name == "claim":
+                self.claims += 1
+            assert self.claims < 20, "they go on for ever"
+            return await getattr(self._checkpoints, name)(*args)
+
+        return called
 
 
 def test_a_split_while_the_app_is_opened(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,7 +86,7 @@ MEASURED = {
     "{ posts { words { word } } }": Fallback.OBJECT,
     "{ users { ratio } }": Fallback.NUMBER,
     "{ users(limit: 0) { name } }": Fallback.REFUSED,
-    'mutation { rename(id: "x", name: "y") { version } }': Fallback.MUTATION,
+    'mutation { rename(id: "x", name: "y") { version } }': Fallback.REFUSED,
 }
 
 

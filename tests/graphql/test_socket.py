@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, Write, api_of, members, users, writings
-from twofold import Projection
+from twofold import Projection, operate
 from twofold.api import Actor, logged_in
 from twofold.graphql.plan import MOST_VARIANTS
 from twofold.web.graphql import live
@@ -106,6 +106,53 @@ async def test_rounds_of_a_list(any_store: str) -> None:
         assert (await client.next())["data"] == {"user": {"name": "user 0"}}
         await running.running.execute(members, "u0", Rename("Ada"))
         assert (await client.next())["data"] == {"user": {"name": "Ada"}}
+
+
+async def test_subscriptions_go_on_while_what_they_watch_is_rebuilt(compiling: str) -> None:
+    """Whatever is selected: each view equals the table in the end, with what happened before, during and after it."""
+    related = "subscription { users { rows { userId name posts { title } } gone snapshot parked } }"
+    async with site(compiling) as running, served(running) as connect, connect() as client:
+        await fill(running.running, users=3, posts=1)
+        await client.begin()
+        views: dict[str, dict[str, Any]] = {"all": {}, "related": {}}
+        row: list[str] = []
+
+        async def hear_until(name: str) -> None:
+            """Until everyone knows this name of u1."""
+            while row[-1:] != [name] or any(view.get("u1") != name for view in views.values()):
+                message = await client.hear()
+                assert message["type"] == "next", message
+                name_of, data = message["id"], message["payload"]["data"]
+                if name_of == "row":
+                    row.append(data["user"]["name"])
+                    continue
+                changes = data["users"]
+                if changes["snapshot"]:
+                    views[name_of].clear()
+                views[name_of].update({each["userId"]: each["name"] for each in changes["rows"]})
+                for gone in changes["gone"]:
+                    del views[name_of][gone]
+
+        await client.ask("all", ALL)
+        await client.ask("related", related)
+        await client.ask("row", 'subscription { user(id: "u1") { name } }')
+        await hear_until("user 1")
+        async with aclosing(operate.rebuild(running.running, users, from_scratch=True)) as positions:
+            renamed = 0
+            async for _ in positions:
+                renamed += 1
+                await running.running.execute(members, "u1", Rename(f"during {renamed}"))
+                if renamed == 3:
+                    break
+            async for _ in positions:
+                pass
+        assert renamed
+        await hear_until(f"during {renamed}")
+        await running.running.execute(members, "u1", Rename("after"))
+        await hear_until("after")
+        await running.running.settled(timeout_s=WITHIN_S)
+        table = {user.user_id: user.name for user in (await running.running.find(users)).rows}
+        assert views == {"all": table, "related": table}
 
 
 async def test_conditions_tokens_and_rows_that_are_gone(sqlite: str) -> None:

@@ -116,7 +116,7 @@ async def test_sql_commands_and_views(new_store: Callable[[], str]) -> None:
                 "users": [{"name": "ann", "measured": {"length": 3, "users": [{"name": "ann"}]}}],
                 "lengths": [{"length": 3}],
             }
-            assert site.execution.compiled == 1
+            assert site.execution.compiled == 2  # with the first mutation
             own = await site.send('mutation { createAndRead(name: "bea") { name measured { length } } }')
             assert own.json()["data"] == {"createAndRead": {"name": "bea", "measured": {"length": 3}}}
             assert "consistency-token" in own.headers

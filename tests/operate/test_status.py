@@ -30,6 +30,6 @@ async def test_who_only_looks_is_told_that_a_version_has_come_as_far_as_the_one_
         await caught_up(old)
         async with replace(upgraded, projections=[newer]).look(log, read_store=rows) as looking:
             [told] = await operate.status(looking)
-            assert told.note == f"it has come as far as {balances.follows}, which the name balance still shows"
+            assert told.note == f"it has caught up with {balances.follows}, which the name balance still shows"
         [told] = await operate.status(old)
         assert told.note is None

@@ -140,9 +140,10 @@ def the_parts_inherit_nothing(patch: Patch) -> None:
     patch.setattr(follow, "hand_over", _nothing)
 
 
-@defect()
+@defect(first=6)
 def a_checkpoint_that_is_gone_is_created_again(patch: Patch) -> None:
-    patch.setattr(follow, "parts_of", lambda log, partition: ())
+    """By a process that does not ask whether there are parts of its partition."""
+    patch.setattr(follow, "apart_from", lambda log, partition: range(100))
 
 
 @defect()

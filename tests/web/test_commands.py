@@ -263,7 +263,7 @@ async def test_what_is_no_actor_is_refused(running: Running, connect: Connect, f
 
 @pytest.mark.parametrize("keep_s", [0, -1, float("nan"), float("inf"), 1e12, "1 day"])
 async def test_a_time_to_keep_answers_is_seconds(running: Running, keep_s: Any) -> None:
-    with pytest.raises(ConfigurationError, match="keep_answers_s is a number of seconds"):
+    with pytest.raises(ConfigurationError, match="must be a number of seconds"):
         web_app(running, Api(running.app, actor=nobody), keep_answers_s=keep_s)
 
 

@@ -259,6 +259,60 @@ def test_a_state_that_is_ahead_of_its_stream_is_forgotten() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("decider", [totals, documents])
+def test_after_a_conflict_only_what_is_new_is_loaded(decider: Decider[Add, Total, Any]) -> None:
+    """Otherwise a command on a stream that others write to would cost as much as the stream is long."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0, stream=f"{decider.category}-a")
+        execute = executor(log).execute
+        for _ in range(40):
+            await execute(decider, "a", Add(1))
+        log.left = 3
+        read: list[int] = []
+        load = log.load
+
+        async def noted(*arguments: Any, **options: Any) -> Loaded:
+            loaded = await load(*arguments, **options)
+            read.append(len(loaded.events))
+            return loaded
+
+        log.load = noted  # type: ignore[method-assign]
+        done = await execute(decider, "a", Add(1), command_id="once")
+        assert (done.receipt.version, read) == (44, [1, 1, 1])
+        assert done.state == Total(341 if decider is totals else 101)
+        assert await executor(log).load(decider, "a") == (done.state, 44)
+
+    virtual_time.run(main())
+
+
+def test_a_state_that_decide_or_evolve_changed_is_not_used_after_a_conflict() -> None:
+    """Each attempt begins with the state as it was, whatever the one before did to it."""
+
+    @dataclass
+    class Basket:
+        amounts: list[int]
+
+    def put(command: Add, basket: Basket) -> list[Added]:
+        basket.amounts.append(-1)
+        return [Added(command.amount)]
+
+    def changed(basket: Basket, event: Added) -> Basket:
+        basket.amounts.append(event.amount)
+        return basket
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        execute = executor(log).execute
+        baskets = Decider("total", Basket([]), put, changed)
+        await execute(baskets, "a", Add(1))
+        log.left = 2
+        done = await execute(baskets, "a", Add(2))
+        assert done.state == Basket([1, 100, 100, 2])
+
+    virtual_time.run(main())
+
+
 def test_a_document_is_saved_whole_and_only_its_last_state_is_loaded() -> None:
     async def main() -> None:
         log = Busy(interruptions=2, stream="document-a")

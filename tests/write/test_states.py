@@ -75,11 +75,16 @@ def test_what_is_older_does_not_replace_what_is_newer(remembered: States) -> Non
     assert version_of(remembered, totals, "a") == LONG + 5
 
 
-def test_what_is_forgotten_is_gone_wherever_it_was(remembered: States) -> None:
+def test_a_log_that_lost_events_has_other_states(remembered: States) -> None:
+    """One stream that is shorter than known shows it; a longer one is as usual."""
     for version in (1, LONG):
-        remembered.keep(totals, Stream("total", "a"), known(version))
-        remembered.forget(totals, Stream("total", "a"))
-        assert version_of(remembered, totals, "a") == 0
+        for name in "ab":
+            remembered.keep(totals, Stream("total", name), known(version))
+        for there in (version, version + 1):
+            remembered.check(totals, Stream("total", "a"), there)
+            assert version_of(remembered, totals, "a") == version
+        remembered.check(totals, Stream("total", "a"), version - 1)
+        assert [version_of(remembered, totals, name) for name in "ab"] == [0, 0]
 
 
 async def test_another_log_has_other_states() -> None:

@@ -84,8 +84,18 @@ async def _about(running: Running, id: str, asked: Asked, work: Callable[[], Awa
     try:
         return await work()
     except (Rejected, VersionConflict) as error:
+        return replace(refused(error, asked), version=await version_of(running, id))
+
+
+async def version_of(running: Running, id: str | None) -> int | None:
+    """The version of an order; None if there is no such order. Raises: Unavailable."""
+    if id is None:
+        return None
+    try:
         _, version = await running.load(orders, id)
-        return replace(refused(error, asked), version=version or None)
+    except InvalidInput:  # no order can have such an id
+        return None
+    return version or None
 
 
 def refused(error: TwofoldError, asked: Asked) -> Answer:

@@ -18,6 +18,7 @@ from orders.read_models import CustomerSummary, OrderReadModel
 R = TypeVar("R")
 
 PAGE = 50
+LONGEST_ID = 200  # that is logged: whoever asks may ask for anything
 BRIEF = ("id", "customer_id", "status", "item_count", "total_amount", "updated_at")
 
 _ORDER = "SELECT * FROM order_read_models WHERE id = :id"
@@ -43,7 +44,7 @@ async def projection(reader: Reader, id: str, asked: Asked) -> Answer:
     """The row of an order, in brief."""
     found = await _found(reader, _ORDER, {"id": id})
     if not found:
-        fields = {"order_id": id, "correlation_id": asked.correlation_id}
+        fields = {"order_id": id[:LONGEST_ID], "correlation_id": asked.correlation_id}
         log.warning("Read model miss.", extra=fields)
         return fault(404, "There is no such order in the read model", UNKNOWN)
     row = _row(found[0], OrderReadModel)

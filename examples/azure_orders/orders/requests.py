@@ -171,6 +171,25 @@ class CustomerOrderSummary(BaseModel):
     last_order_date: datetime | None
 
 
+class ReadModelStatus(BaseModel):
+    """How one read model is doing."""
+
+    name: str
+    version: int
+    position: str
+    behind_events: int
+    behind_seconds: float
+    parked: int
+    error: str | None
+
+
+class Status(BaseModel):
+    """How all read models are doing, and the newest lag of the process that responds."""
+
+    read_models: list[ReadModelStatus]
+    projection_lag_seconds: float | None
+
+
 class Fault(BaseModel):
     """One thing that is wrong with a request, and where."""
 

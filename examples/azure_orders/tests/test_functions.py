@@ -164,6 +164,31 @@ def test_what_is_refused(api: Api, path: str, body: Any, headers: dict[str, str]
     assert all(one["msg"] for one in answer.json()["detail"])
 
 
+def test_each_response_about_an_order_has_its_version_and_each_response_the_id(api: Api) -> None:
+    """Whoever refuses: the validation, the edge, the order itself."""
+    order = {"id": "v-1", "customer_id": "c", "items": [], "status": "draft"}
+    assert api.post("orders", order).status_code == 202
+    assert api.post("orders/v-1/items", DESK).status_code == 200
+    asked: list[tuple[int, str, Any, dict[str, str], str | None]] = [
+        (422, "orders/v-1/items", {"quantity": 1}, {}, '"2"'),
+        (400, "orders/v-1/items", b"{", {}, '"2"'),
+        (400, "orders/v-1/items", DESK, {"If_Match": "2"}, '"2"'),
+        (400, "orders/v-1/submit", None, {"If_Match": "2"}, '"2"'),
+        (412, "orders/v-1/submit", None, {"If_Match": '"1"'}, '"2"'),
+        (409, "orders", {**order, "customer_id": "d"}, {}, '"2"'),
+        (422, "orders/nobody/items", {"quantity": 1}, {}, None),
+        (422, f"orders/{'x' * 2_000}/items", {"quantity": 1}, {}, None),
+        (400, "orders/nobody/submit", None, {"If_Match": "2"}, None),
+        (422, "orders", {"id": "v-2"}, {}, None),
+    ]
+    for status, path, body, headers, etag in asked:
+        answer = api.post(path, body, **headers, X_Correlation_Id="mine")
+        found = (answer.status_code, answer.headers.get("ETag"), answer.headers.get("X-Correlation-Id"))
+        assert found == (status, etag, "mine"), path
+    for path in ("status", "metrics", "openapi.json", "customers/c/orders", "customers/c/summary"):
+        assert api.get(path, X_Correlation_Id="mine").headers["X-Correlation-Id"] == "mine", path
+
+
 def test_every_field_at_fault_is_named(api: Api) -> None:
     answer = api.post("orders", {"id": "", "items": [{"sku": "a", "quantity": "2"}], "note": 1})
     assert [one["loc"] for one in answer.json()["detail"]] == [
@@ -182,7 +207,16 @@ def test_a_deep_body_is_refused(api: Api) -> None:
 def test_a_miss_is_logged_with_the_ids(api: Api) -> None:
     answer = api.get("orders/not%20there/projection", X_Correlation_Id="who-asks")
     assert answer.status_code == 404
-    assert "correlation_id=who-asks" in api.process.line("Read model miss. order_id=not there")
+    assert "correlation_id=who-asks" in api.process.line('Read model miss. order_id="not there"')
+
+
+def test_a_request_writes_no_lines_of_its_own_into_the_log(api: Api) -> None:
+    forged = "x%0A2026-01-01T00:00:00Z%20host%20%5BError%5D%20forged"
+    assert api.get(f"orders/{forged}/projection").status_code == 404
+    assert api.get(f"orders/{'y' * 3_000}/projection").status_code == 404
+    api.process.line("Read model miss. order_id=yyy")
+    assert not any(line.startswith("2026-01-01") for line in api.process.lines)
+    assert max(len(line) for line in api.process.lines if "yyy" in line) < 1_000
 
 
 def test_a_customers_orders_in_pages_newest_first(api: Api) -> None:
@@ -243,16 +277,23 @@ def test_openapi_describes_what_is_sent_and_returned(api: Api) -> None:
     assert sorted(described["paths"]) == [
         "/api/customers/{id}/orders",
         "/api/customers/{id}/summary",
+        "/api/metrics",
+        "/api/openapi.json",
         "/api/orders",
         "/api/orders/{id}/items",
         "/api/orders/{id}/projection",
         "/api/orders/{id}/submit",
+        "/api/status",
     ]
     sent = described["paths"]["/api/orders"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     schema = {**sent, "components": described["components"]}
     body = {"id": "o", "customer_id": "c", "items": [LAMPS]}
     assert jsonschema_rs.is_valid(schema, body)
     assert not jsonschema_rs.is_valid(schema, {**body, "items": [{**LAMPS, "unit_price": "12"}]})
+    responded = described["paths"]["/api/status"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    status = api.get("status").json()
+    assert jsonschema_rs.is_valid({**responded, "components": described["components"]}, status)
+    assert "text/plain" in described["paths"]["/api/metrics"]["get"]["responses"]["200"]["content"]
 
 
 def test_a_host_that_is_killed_while_orders_come_in_loses_and_doubles_none(tmp_path: Path) -> None:

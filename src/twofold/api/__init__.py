@@ -1,7 +1,7 @@
-"""What the outside may do with an App, as one value. REST, OpenAPI and whatever else serves an App are made from it.
+"""What clients may do with an App, as one value. REST, OpenAPI and whatever else serves an App are made from it.
 
 api.py        Api: commands, rows and pages, each with its address and who may use it
-parts.py      what it has beside, for GraphQL
+parts.py      what it has besides, for GraphQL
 served.py     one command, checked when it is declared
 calls.py      one SQL command, checked when it is declared
 reads.py      one row or pages, checked when they are declared

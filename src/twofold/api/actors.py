@@ -35,7 +35,7 @@ class Actor:
 Arguments = Mapping[str, Any]
 """What a request names: the parameters of its path, the fields of its body, or the conditions of a page."""
 ActorOf = Callable[[Mapping[str, str]], Awaitable[Actor | None]]
-"""From the headers of a request, in any case, to its actor; None if nobody is logged in."""
+"""From the headers of a request, in any case, to its actor; None if no user is logged in."""
 Allow = Callable[[Actor, Arguments], bool | Awaitable[bool]]
 """Whether an actor may make a request with these arguments. Asked only for someone who is logged in."""
 Scope = Callable[[Actor | None, Projection[Any]], Mapping[str, Any] | Awaitable[Mapping[str, Any]]]

@@ -1,4 +1,4 @@
-"""Api: the commands, rows and pages of an App that the outside may use, and who may use them. Pure."""
+"""Api: the commands, rows and pages of an App that clients may use, and who may use them. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from twofold.api.origins import checked_origins
 from twofold.api.parts import Parts, check_kind
 from twofold.api.reads import ServedPage, ServedRow
 from twofold.api.results import result_of
-from twofold.api.served import NewId, ServedCommand
+from twofold.api.served import NewId, ServedCommand, Using
 from twofold.app import App, Running
 from twofold.errors import ConfigurationError
 from twofold.read.projection import Projection
@@ -35,18 +35,18 @@ _CHANGES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 class Api(Parts):
-    """What the outside may do with an App.
+    """What clients may do with an App.
 
     `actor` finds the actor of a request from its headers; without users it is `nobody`. `scope` returns the conditions
     of the rows that exist for an actor. `names` and `decimals` are how JSON names fields (as in Python, or camelCase)
     and writes decimals. `cors` lists origins whose pages may use the Api, like `https://example.com`. `title`,
     `version` and `description` head its documentation.
 
-    `types` gives for the name of a field or parameter the annotation that holds for it at the edge, with constraints.
-    `sees` gives for a decider a function of actor and state: whether the stream in this state exists for the actor.
-    Where it does not, commands to it are 404, like those to a row out of scope, and its version is not told.
-    `allow` is the rule of what has none of its own. With an actor, what has no rule is closed: the response is 403.
-    Without users it is open to anyone.
+    `types` maps names of fields and parameters to the annotations that apply at the edge, with constraints. `sees` maps
+    a decider to a function of actor and state: whether the stream in this state exists for the actor. If it does not,
+    commands to it are 404, as if it had never existed, and its version is not revealed. `allow` is the rule for
+    whatever has none of its own. With an actor, anything without a rule is closed: the response is 403. Without users
+    it is open to anyone.
 
     Raises: ConfigurationError, naming the argument.
     """
@@ -125,34 +125,17 @@ class Api(Parts):
         name: str | None = None,
     ) -> None: ...
 
-    def command(
-        self,
-        decider: Any,
-        command: Any = None,
-        at: str | None = None,
-        *,
-        id: str | NewId | None = None,
-        new: bool = False,
-        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
-        by: str | None = None,
-        using: Any = None,
-        types: Mapping[str, Any] | None = None,
-        allow: Allow | None = None,
-        status: int = 200,
-        etag: bool = True,
-        returns: Any = None,
-        name: str | None = None,
-    ) -> None:
+    def command(self, decider: Any, command: Any = None, at: str | None = None, **options: Any) -> None:
         """Serve a command. By default at `POST /{category}/{id}/{command}`, with the command's fields as the body.
 
         A parameter of the path gives the field of that name, and the actor's id the field `by`. `id` names the
-        parameter or the field with the stream's id: by default `id`, or the only parameter that is no field. Without a
-        value there the server makes one, and with `new_id`, by default at `POST /{category}/{command}`. `new`: the
-        stream must not exist yet, else 409. `exists`: the decider in which a stream of this id must exist, its own or
-        another, else 404; or deciders by the parameters and fields that name their streams, with a 422 for one that
-        the body names. `using` is a coroutine function from what the client sends (the class of its first parameter)
-        and the running App to the command: it looks things up in the write models, and may raise `Rejected` or
-        `NotFound`. `types` go before those of the Api.
+        parameter or the field with the stream's id: by default `id`, or the only parameter that is not a field. If
+        that is a field and has no value, the server makes up an id; so it does with `new_id`, by default at
+        `POST /{category}/{command}`. `new`: the stream must not exist yet, else 409. `exists`: the decider in which a
+        stream of this id must exist, its own or another, else 404; or deciders by the parameters and fields that name
+        their streams, with a 422 for one that the body names. `using` is a coroutine function from what the client
+        sends (the class of its first parameter) and the running App to the command: it looks things up in the write
+        models, and may raise `Rejected` or `NotFound`. `types` take precedence over those of the Api.
 
         The response has `id`, `version` and `events`; or what `returns`, which must be annotated, makes of the result;
         or the fields that `returns` lists: the `id`, `version`, and fields of the stream's state. With status 204 it
@@ -165,23 +148,27 @@ class Api(Parts):
 
         Raises: ConfigurationError.
         """
-        if by is not None and self.actor is nobody:
-            raise ConfigurationError(f"by={by!r:.80} needs an actor, and actor=nobody says that there are none")
-        if isinstance(decider, SqlCommand):
-            check_no_stream(decider, returns, command=command, id=id, new=new, exists=exists, using=using)
-            call = ServedCall(
-                name=name or decider.name,
-                at=address(at or f"POST /{kebab(decider.name)}", _CHANGES),
-                command=decider,
-                by=by,
-                types=self.types | dict(types or {}),
-                allow=self._rule(allow),
-                status=status,
-                returns=returns or answer_of(decider, name or decider.name),
-            )
-            _check_types(call.owner, types or {}, call.names)
-            self._add(call)
-            return
+        declared = self._sql_command if isinstance(decider, SqlCommand) else self._command
+        self._add(declared(decider, command, at, **options))
+
+    def _command(
+        self,
+        decider: Decider[Any, Any, Any],
+        command: type,
+        at: str | None,
+        *,
+        id: str | NewId | None = None,
+        new: bool = False,
+        exists: Decider[Any, Any, Any] | Mapping[str, Decider[Any, Any, Any]] | None = None,
+        by: str | None = None,
+        using: Using | None = None,
+        types: Mapping[str, Any] | None = None,
+        allow: Allow | None = None,
+        status: int = 200,
+        etag: bool = True,
+        returns: Any = None,
+        name: str | None = None,
+    ) -> ServedCommand:
         check_kind(decider, Decider, "command(decider)")
         check_kind(command, type, "command(…, command)")
         served = ServedCommand(
@@ -192,7 +179,7 @@ class Api(Parts):
             named=id,
             new=new or isinstance(id, NewId),
             demanded=exists,
-            by=by,
+            by=self._by(by),
             using=using,
             types=self.types | dict(types or {}),
             allow=self._rule(allow),
@@ -202,7 +189,35 @@ class Api(Parts):
         )
         if types:
             _check_types(served.owner, types, served.names)
-        self._add(replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served)
+        return replace(served, returns=result_of(returns, served)) if isinstance(returns, Sequence) else served
+
+    def _sql_command(
+        self,
+        sql: SqlCommand[Any, Any],
+        command: None,
+        at: str | None,
+        *,
+        by: str | None = None,
+        types: Mapping[str, Any] | None = None,
+        allow: Allow | None = None,
+        status: int = 200,
+        returns: Callable[[Called[Any]], Any] | None = None,
+        name: str | None = None,
+        **of_a_stream: Any,
+    ) -> ServedCall:
+        check_no_stream(sql, returns, command=command, **of_a_stream)
+        served = ServedCall(
+            name=name or sql.name,
+            at=address(at or f"POST /{kebab(sql.name)}", _CHANGES),
+            command=sql,
+            by=self._by(by),
+            types=self.types | dict(types or {}),
+            allow=self._rule(allow),
+            status=status,
+            returns=returns or answer_of(sql, name or sql.name),
+        )
+        _check_types(served.owner, types or {}, served.names)
+        return served
 
     def row(
         self,
@@ -269,11 +284,6 @@ class Api(Parts):
         Raises: ConfigurationError.
         """
         check_kind(projection, Projection, "page(projection)")
-        if filters is None and returns is not None:
-            filters = ()
-        if isinstance(filters, str):
-            raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
-        named = filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
         found = address(at or f"GET /{projection.name}", ("GET",))
         self._add(
             ServedPage(
@@ -283,7 +293,7 @@ class Api(Parts):
                 where={**_by_name(found, projection, where or {}), **(where or {})},
                 only=dict(only or {}),
                 order_by=(order_by,) if isinstance(order_by, str) else tuple(order_by),
-                filters=named,
+                filters=_filters_of(() if filters is None and returns is not None else filters),
                 exists=exists,
                 types=self.types,
                 plain=plain,
@@ -296,12 +306,18 @@ class Api(Parts):
         )
 
     def check(self) -> None:
-        """Whether all that concerns the whole Api fits what it serves. Raises: ConfigurationError."""
+        """Check what concerns the Api as a whole. Raises: ConfigurationError."""
         _check_types("Api", self.types, [name for served in self.served for name in served.names])
+
+    def _by(self, field: str | None) -> str | None:
+        """Raises: ConfigurationError if there is no actor to fill the field."""
+        if field is not None and self.actor is nobody:
+            raise ConfigurationError(f"by={field!r:.80} needs an actor, and actor=nobody says that there are none")
+        return field
 
     def _add(self, added: Served) -> None:
         """Raises: ConfigurationError."""
-        for each in (_part(added), *_demanded(added)):
+        for each in added.parts:
             self._check_part(each, added.owner)
         added.check()
         first = added.at.segments[0]
@@ -319,29 +335,6 @@ class Api(Parts):
         self.served.append(added)
 
 
-def _part(added: Served) -> Any:
-    """The part of the App that it serves."""
-    match added:
-        case ServedCommand():
-            return added.decider
-        case ServedCall():
-            return added.command
-        case ServedRow() | ServedPage():
-            return added.projection
-
-
-def _demanded(added: Served) -> Sequence[Any]:
-    """What `exists=` names."""
-    match added:
-        case ServedCommand():
-            named = {} if added.demanded is None else added.demanded
-            return list(named.values()) if isinstance(named, Mapping) else [named]
-        case ServedPage():
-            return [] if added.exists is None else [added.exists]
-        case ServedRow() | ServedCall():
-            return []
-
-
 def _check_types(owner: str, types: Mapping[str, Any], names: Iterable[str]) -> None:
     """Raises: ConfigurationError for a name that nothing has, where its constraints would hold nowhere."""
     known = sorted(set(names))
@@ -357,6 +350,13 @@ def _rule_of(decider: Decider[Any, Any, Any], command: type, id: str | NewId | N
     """The address of a command by rule."""
     of_stream = "" if isinstance(id, NewId) else f"/{{{id or 'id'}}}"
     return f"POST /{decider.category}{of_stream}/{kebab(command.__name__)}"
+
+
+def _filters_of(filters: Sequence[str] | Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """The conditions by their query parameters; None allows all. Raises: ConfigurationError."""
+    if isinstance(filters, str):
+        raise ConfigurationError(f"filters must be a list of conditions, like [{filters!r}]")
+    return filters if isinstance(filters, Mapping | None) else {condition: condition for condition in filters}
 
 
 def _by_name(at: Address, projection: Projection[Any], where: Mapping[str, str]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""One SQL command that the outside may use; checked when it is declared. Pure."""
+"""One SQL command that clients may use; checked when it is declared. Pure."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ class ServedCall:
     def owner(self) -> str:
         """How errors name it."""
         return f"{self.command.owner} at {self.at}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names."""
+        return [self.command]
 
     @property
     def sent(self) -> type:

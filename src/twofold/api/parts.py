@@ -1,4 +1,4 @@
-"""What an Api has beside its addresses, for GraphQL: relations, and queries and mutations of your own. Pure."""
+"""What an Api has besides its addresses, for GraphQL: relations, and queries and mutations of your own. Pure."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Parts:
         return add if function is None else add(function)
 
     def _rule(self, allow: Allow | None) -> Allow | None:
-        """Without users there is nobody to tell apart. Raises: ConfigurationError."""
+        """Without users there is no one to tell apart. Raises: ConfigurationError."""
         if self.actor is not nobody:
             return allow or self.allow
         if allow not in (None, anyone):

@@ -1,4 +1,4 @@
-"""One row, or pages, of a projection that the outside may read; checked when they are declared. Pure."""
+"""One row, or pages, of a projection that clients may read; checked when they are declared. Pure."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ class ServedRow:
     def owner(self) -> str:
         """How errors name it."""
         return f"row of {self.projection.owner} at {self.at}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names."""
+        return [self.projection]
 
     @property
     def shown(self) -> Callable[[Any], Any] | None:
@@ -110,6 +115,11 @@ class ServedPage:
     def owner(self) -> str:
         """How errors name it."""
         return f"page of {self.projection.owner} at {self.at}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names: its projection, and the decider that `exists=` demands."""
+        return [self.projection, *([] if self.exists is None else [self.exists])]
 
     @property
     def shown(self) -> Callable[[Any], Any] | None:

@@ -1,4 +1,4 @@
-"""One command that the outside may use; checked when it is declared. Pure."""
+"""One command that clients may use; checked when it is declared. Pure."""
 
 from __future__ import annotations
 
@@ -71,6 +71,13 @@ class ServedCommand:
     def owner(self) -> str:
         """How errors name it."""
         return f"command {self.command.__name__} at {self.at}"
+
+    @property
+    def parts(self) -> list[Any]:
+        """The parts of the App that it names: its decider, and those that `exists=` demands."""
+        if self.demanded is None:
+            return [self.decider]
+        return [self.decider, *(self.demanded.values() if isinstance(self.demanded, Mapping) else [self.demanded])]
 
     @cached_property
     def sent(self) -> type:
@@ -191,7 +198,7 @@ def inputs_of(cls: type, owner: str) -> dict[str, Input]:
     if model_fields is None:
         raise ConfigurationError(
             f"{owner}: {cls.__name__} must be a dataclass, a msgspec Struct or a pydantic model to be sent as JSON; "
-            f"a command that is not for the outside belongs in internal= of its decider"
+            f"if clients may not send it, list it in internal= of its decider"
         )
     return {name: Input(hints[name], field.is_required()) for name, field in model_fields.items()}
 

@@ -45,7 +45,7 @@ LoginSession = LoginSessionBegun | None
 
 
 def decide(command: BeginSession | EndSession, session: LoginSession) -> list[LoginSessionBegun | LoginSessionEnded]:
-    """A session begins once, under an id that nobody can guess. Ending one that has ended changes nothing."""
+    """A session begins once, under an id that cannot be guessed. Ending one that has ended changes nothing."""
     match command:
         case BeginSession():
             return [LoginSessionBegun(command.actor, command.expires, command.claims)]

@@ -1,4 +1,4 @@
-"""The command line: run an App, see how it is doing, and operate its store.
+"""Run an App, see how it is doing, and operate its store.
 
 APP is `module:name`, where an `App` can be imported. Exit codes: 0 success; 1 failure: standard error says why and what
 to do; 2 invalid command line; 3 success, but something needs attention; 130 stopped by Ctrl-C.

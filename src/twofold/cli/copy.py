@@ -24,9 +24,10 @@ def copy(
     verify: Annotated[bool, typer.Option("--verify", help="Read both logs again and compare their checksums.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the log of an App to another store, with the same events, versions, times and command ids.
+    """Copy the log of an App to another store.
 
-    It can be stopped at any time; the same command resumes it. Events appended meanwhile are copied too, up to the end
+    The copy has the same events, versions, times and command ids. Copying can be stopped at any time; the same command
+    resumes it. Events appended meanwhile are copied too, up to the end
     of the log when it is reached. Reactors keep their places. Read models are not copied: they are folded when the App
     is opened on the copy, or by `twofold rebuild APP --all`. The copy has a log id of its own.
     """

@@ -38,9 +38,10 @@ def diff(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show how a changed projection would change the rows, before it is deployed. Nothing is written to the store.
+    """Show which rows a changed projection would change.
 
-    APP is the deployed one. Exit code 0: no row changes. 1: rows or columns change.
+    For use before it is deployed; nothing is written to the store. APP is the deployed App. Exit code 0: no row
+    changes. 1: rows or columns change.
     """
     check_name(against, "--against", "shop.read:changed")
     target = targeted(app, store, read_store)

@@ -17,8 +17,9 @@ def log(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the log's id and its end, or give it a new id after an older copy was restored.
+    """Show the log's id and its end, or give it a new id.
 
+    It needs a new id after an older copy was restored.
     With a new id, tokens of the old log are refused, and read models built from it stop until they are rebuilt
     (`twofold rebuild APP --all`). Reactors continue from their places in the restored log.
     """

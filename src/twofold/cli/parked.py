@@ -20,19 +20,20 @@ ACTIONS = ("list", "show", "retry", "discard")
 def parked(
     app: AppName,
     action: Annotated[str, typer.Argument(metavar="list|show|retry|discard", help="What to do.")],
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="A projection or a reactor.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A projection or a reactor.")] = None,
     key: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="A row's key, like 1001, or a stream, like order-1001.")
+        str | None, typer.Argument(metavar="KEY", help="A row's key, like 1001, or a stream, like order-1001.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything that is parked of it, not one key.")] = False,
     store: Store = None,
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what is parked because an event could not be handled, show why, and retry it after a fix.
+    """List what is parked, show why, and retry or discard it.
 
-    `retry` handles exactly the parked events, in order, once; what fails again stays parked (exit code 3). `discard`
-    gives up the events parked so far: the row stays as it is, and later events are handled again.
+    A row or stream is parked at an event that could not be handled. `retry` handles exactly the parked events, in
+    order, once; what fails again stays parked (exit code 3). `discard` gives up the events parked so far: the row stays
+    as it is, and later events are handled again.
     """
     if action not in ACTIONS:
         raise typer.BadParameter(f"{action!r} is not one of {', '.join(ACTIONS)}", param_hint="list|show|retry|discard")

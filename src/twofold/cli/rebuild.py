@@ -43,9 +43,10 @@ def rebuild(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Build the table of a projection's version before its App is deployed, then publish it under the public name.
+    """Build a projection's table and publish it, or repair one row.
 
-    The live version's table is untouched until then. A rebuild can be stopped and resumed; with --from-scratch it
+    Run it with the new code, before the App is deployed: the live version's table is untouched until the new one takes
+    over the public name. A rebuild can be stopped and resumed; with --from-scratch it
     starts again. With --key a single row is repaired while all else continues.
     """
     _check_asked(projection, everything, from_scratch, key)

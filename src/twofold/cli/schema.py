@@ -11,7 +11,10 @@ from twofold.operate.load import imported, load_app
 
 
 def schema(app: AppName) -> None:
-    """Print the GraphQL schema of an App or an Api, in the schema definition language. Needs the extra `graphql`."""
+    """Print the GraphQL schema of an App or an Api.
+
+    It is in the schema definition language. Needs the extra `graphql`.
+    """
     check_name(app, "APP", "shop.app:shop")
     try:
         from twofold.graphql.schema import sdl

@@ -21,36 +21,43 @@ LIMITS = Limits()
 Make = Callable[[Running], Any]
 
 
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")]
+Ops = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Where /status and /metrics are, instead of beside the App. If --host is not loopback, by default "
+        "127.0.0.1 and --port + 1000.",
+    ),
+]
+Public = Annotated[bool, typer.Option("--public", help="Serve an App without an Api to anyone, beyond this machine.")]
+ClosedDocs = Annotated[
+    bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json nor /asyncapi.json.")
+]
+MaxCommands = Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")]
+MaxReads = Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")]
+MaxWatchers = Annotated[int, typer.Option(min=1, help="Streams of live rows and WebSockets; more are refused.")]
+MaxConnections = Annotated[int, typer.Option(min=1, help="Open connections.")]
+
+
 def serve(
     app: AppName,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on, 0 for any free one.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
     store: Store = None,
     read_store: ReadStore = None,
-    ops: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:PORT",
-            help="Where /status and /metrics are, instead of beside the App. If --host is not loopback, by default "
-            "127.0.0.1 and --port + 1000.",
-        ),
-    ] = None,
-    public: Annotated[
-        bool, typer.Option("--public", help="Serve an App without an Api to anyone, beyond this machine.")
-    ] = False,
-    closed_docs: Annotated[
-        bool, typer.Option("--closed-docs", help="Serve neither /docs nor /openapi.json nor /asyncapi.json.")
-    ] = False,
-    max_commands: Annotated[int, typer.Option(min=1, help="Concurrent commands; more are refused.")] = LIMITS.commands,
-    max_reads: Annotated[int, typer.Option(min=1, help="Concurrent reads; more are refused.")] = LIMITS.reads,
-    max_watchers: Annotated[
-        int, typer.Option(min=1, help="Streams of live rows and WebSockets; more are refused.")
-    ] = LIMITS.watchers,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open connections.")] = LIMITS.connections,
+    ops: Ops = None,
+    public: Public = False,
+    closed_docs: ClosedDocs = False,
+    max_commands: MaxCommands = LIMITS.commands,
+    max_reads: MaxReads = LIMITS.reads,
+    max_watchers: MaxWatchers = LIMITS.watchers,
+    max_connections: MaxConnections = LIMITS.connections,
 ) -> None:
     """Serve an App or an Api over HTTP, and do the work of `work`. Needs the extra `web`.
 
-    An App without http= is served by rule, all of it, to anyone: on loopback only, or with --public.
+    An App without http= is served by rule: all of it, to anyone, on loopback only unless --public is given.
     """
     ops_at = None if ops is None else _host_and_port(ops)
     target = targeted(app, store, read_store)
@@ -148,7 +155,7 @@ def _of_user(app: App) -> Make:
 
 
 def _checked(made: Any, app: App, closed_docs: bool, with_ops: bool) -> Any:
-    """The app, its docs closed if so asked. Raises: ConfigurationError for an option that it cannot follow."""
+    """The app, with its docs closed if asked for. Raises: ConfigurationError for an option that it does not have."""
     from twofold.web import docs
     from twofold.web.serving.ops import is_web_app
 

@@ -20,9 +20,10 @@ def tables(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the tables of all projections, and all views, including old versions, or drop one that is no longer needed.
+    """List the tables of projections and views, or drop one.
 
-    NAME~GENERATION is a table that `rebuild --from-scratch` is building beside the current one.
+    Old versions are listed too. Only a version that is no longer needed can be dropped: not live, and held by no
+    worker. NAME~GENERATION is a table that `rebuild --from-scratch` is building beside the current one.
     """
     dropped = _follows(drop) if drop is not None else None
     target = targeted(app, store, read_store)

@@ -30,10 +30,11 @@ def verify(
     read_store: ReadStore = None,
     as_json: AsJson = False,
 ) -> None:
-    """Prove a read model: fold the feed again and compare it row by row, while the projection continues.
+    """Compare a read model with a fresh fold of the feed.
 
-    Nothing is written to the store. Exit code 0: every row matches the feed. 1: rows differ, or the projection is not
-    a pure fold. 3: all rows that were compared are right, but others are parked.
+    It compares row by row, while the projection continues. Nothing is written to the store. Exit code 0: every row
+    matches the feed. 1: rows differ, or the projection is not a pure fold. 3: all rows that were compared are right,
+    but others are parked.
     """
     target = targeted(app, store, read_store)
 

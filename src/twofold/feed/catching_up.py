@@ -10,7 +10,7 @@ from twofold.errors import Contended, LeaseLost
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follow import Following, Look
-from twofold.feed.partitions import has_passed, related
+from twofold.feed.partitions import feed_of, has_passed, leaves_of, related
 from twofold.messages import Position
 
 
@@ -28,9 +28,9 @@ async def caught_up(
 
     Raises: Contended if that worker has not handled them within `wait_s` seconds; like `Following.catch_up`.
     """
-    done: set[FollowerId] = set()
+    places, done = await located(log, events), set[FollowerId]()
     while left := [one for one in followers if one.follower_id.name == name and one.follower_id not in done]:
-        mine = related(log, left[0].feed.partition, events)
+        mine = related(log, left[0].feed.partition, places)
         try:
             async with aclosing(_caught_up(left[0], mine, wait_s)) as pages:
                 async for page in pages:
@@ -38,6 +38,24 @@ async def caught_up(
         except PartitionSplit:  # it is no longer listed, but its parts are
             continue
         done.add(left[0].follower_id)
+
+
+async def located(log: Feed, events: Sequence[Position]) -> Sequence[Position]:
+    """The newest event of each partition, where it is now.
+
+    Who did not know of a split names an event of a part by the partition that it came of. Which part it is in cannot be
+    seen, but that part has come as far: so the event is handled once each part is, up to there or its end. Waiting for
+    all of them to come as far would be waiting for news of the others. Raises: Unavailable.
+    """
+    found: list[Position] = []
+    for event in {event.partition: event for event in sorted(events)}.values():
+        leaves = leaves_of(log, event.partition)
+        if list(leaves) == [event.partition]:
+            found.append(event)
+        else:
+            ends = [await feed_of(log, leaf).head() for leaf in leaves]
+            found += [min(end, Position(end.partition, event.offset)) for end in ends]
+    return found
 
 
 async def _caught_up(following: Following, events: Sequence[Position], wait_s: float) -> AsyncGenerator[FeedPage, None]:
@@ -57,7 +75,7 @@ async def _caught_up(following: Following, events: Sequence[Position], wait_s: f
 
 async def _followed(following: Following, last: Sequence[Position], look: Look) -> AsyncGenerator[FeedPage, None]:
     feed = following.feed
-    async with following.held(look) as held:
+    async with following.held(look, calling=True) as held:
         while not await has_passed(feed, held.position, last):  # a merged feed gives positions to what is read
             async with aclosing(held.committed(await feed.head())) as pages:
                 async for page in pages:
@@ -74,7 +92,8 @@ def _looking(following: Following, last: Sequence[Position], wait_s: float) -> L
             raise _Handled
         if now.owner is not None and clock() >= deadline:
             raise Contended(
-                f"{now.follower} is held by worker {now.owner}, which has not come as far in {wait_s:g} s: try again"
+                f"{now.follower} is held by worker {now.owner}, which has not come so far within {wait_s:g} s: "
+                f"try again"
             )
         return now
 

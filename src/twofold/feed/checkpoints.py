@@ -8,7 +8,7 @@ claimant watches it on its own monotonic clock, so no clocks are compared betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -227,7 +227,18 @@ class SplitsCheckpoints(Protocol):
     """Checkpoints of followers whose partitions may split. A capability of `Checkpoints`.
 
     Those of projections have it, since a read store is not told what the log is. Those of reactors lie with the log.
+
+    A follower never has checkpoints in two partitions that have events in common: both methods, and what replaces all
+    checkpoints of a table, exclude each other.
     """
+
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """Create the checkpoint at `start` if there is none, and return whether there is one now.
+
+        Not if the follower has one in a partition that is not one of `apart`, those that this process knows to have no
+        events in common with its own: an unknown one may be a part of it.
+        """
+        ...
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """Replace the checkpoint of a partition that has split by those of its parts, in one transaction.

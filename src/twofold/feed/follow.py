@@ -13,20 +13,21 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, NewerSchema, Unavailable
+from twofold.errors import ConfigurationError, Contended, LeaseLost, LogReplaced, NewerSchema, Unavailable
 from twofold.failures import error_text
 from twofold.feed import lease
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follower import Follower
-from twofold.feed.handover import hand_over, inherit
+from twofold.feed.handover import hand_over, inherit, splitting
 from twofold.feed.lease import Lease, to_the_end
-from twofold.feed.partitions import Splitting, parts_of
+from twofold.feed.partitions import Splitting, apart_from, parts_of
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
 LONGEST_PAUSE_S = 5.0
 SMALLEST_PAGE = 64
+TRIES = 20  # to register while partitions split
 
 log = logging.getLogger("twofold.follow")
 
@@ -75,13 +76,35 @@ class Following:
         If its partition is a part of one that has split, it takes over that one's. Raises: PartitionSplit if it has
         split itself, which this process may not have known: then nothing is left of the checkpoint.
         """
-        await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
-        start = await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
-        await self.checkpoints.register(self.follower_id, self.feed.log_id, start)
-        if isinstance(self.log, Splitting):
-            await self.feed.head()  # which learns of a split
+        if not isinstance(self.log, Splitting):
+            await self.checkpoints.register(self.follower_id, self.feed.log_id, await self._start())
+            return
+        for _ in range(TRIES):
+            if await self._register_part():
+                await self.feed.head()  # which learns of a split
+                break
+            await self.log.refresh()  # another process knows more partitions
+            for other in await self.checkpoints.all_partitions(self.follower_id):
+                check_same_log(other, self.feed.log_id)
             if parts_of(self.log, self.follower_id.partition):
-                await self._hand_over()
+                break
+        else:
+            raise Contended(f"{self.follower_id}: its partitions changed at each of {TRIES} tries; try again")
+        if parts_of(self.log, self.follower_id.partition):
+            await self._hand_over()
+
+    async def _register_part(self) -> bool:
+        """Take over what its partition came of, or create the checkpoint. False if there are partitions unknown here.
+
+        Nothing is created then: it would be a former partition's, at an older place than its parts.
+        """
+        await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
+        apart = apart_from(self.log, self.follower_id.partition)
+        start = await self._start()
+        return await splitting(self.checkpoints).register_part(self.follower_id, self.feed.log_id, start, apart)
+
+    async def _start(self) -> Position:
+        return await self.feed.head() if self.follower.start == "now" else Position(self.feed.partition, 0)
 
     async def check_log(self) -> None:
         """Raises: LogReplaced if the checkpoint cannot belong to this log (G11); PartitionSplit if others follow it."""
@@ -129,9 +152,12 @@ class Following:
         await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
         raise PartitionSplit(self.follower_id.partition)
 
-    async def _claim(self, look: Look | None = None, *, sharing: bool = True) -> tuple[Claim, Position]:
-        asking = self.state == "waiting"
-        claim, seen = await self.lease.claim(look or self.checkpoint, self._check, sharing=sharing, asking=asking)
+    async def _claim(
+        self, look: Look | None = None, *, sharing: bool = True, calling: bool = False
+    ) -> tuple[Claim, Position]:
+        claim, seen = await self.lease.claim(
+            look or self.checkpoint, self._check, sharing=sharing, asking=self.state == "waiting", calling=calling
+        )
         self.counts.claims += 1
         log.info("%s: claimed at %s, epoch %d", self.follower_id, seen.position, claim.epoch)
         return claim, seen.position
@@ -155,9 +181,9 @@ class Following:
             raise PartitionSplit(self.follower_id.partition)
 
     @asynccontextmanager
-    async def _hold_and_flush(self, claim: Claim) -> AsyncIterator[None]:
+    async def _hold_and_flush(self, claim: Claim, *, calling: bool = False) -> AsyncIterator[None]:
         """Hold the checkpoint; unfinished pages are flushed before it is released."""
-        async with self.lease.keep(claim):
+        async with self.lease.keep(claim, calling=calling):
             try:
                 yield
             finally:
@@ -231,13 +257,13 @@ class Following:
         return pause_s
 
     @asynccontextmanager
-    async def held(self, look: Look | None = None) -> AsyncIterator[Held]:
+    async def held(self, look: Look | None = None, *, calling: bool = False) -> AsyncIterator[Held]:
         """Hold the checkpoint, and follow step by step. `look` reads it while it is not free; what it raises is raised.
 
-        Raises: like `catch_up`.
+        `calling`: for a call, whose lease is shorter. Raises: like `catch_up`.
         """
-        claim, position = await self._claim(look, sharing=False)
-        async with self._hold_and_flush(claim):
+        claim, position = await self._claim(look, sharing=False, calling=calling)
+        async with self._hold_and_flush(claim, calling=calling):
             self.state = "following"
             yield Held(self, claim, position)
 

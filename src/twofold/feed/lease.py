@@ -2,6 +2,9 @@
 
 A holder sends heartbeats. Its lease ends when a claimant has seen none for `LEASE_S` on the claimant's own clock, so no
 clocks are compared between machines. A holder's writes are fenced by its epoch, whether or not it knows.
+
+The lease of a call (`Running.catch_up`) is shorter, and its heartbeats are as much more frequent: it holds the
+checkpoint only briefly, and callers wait for it.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ from twofold.failures import error_text
 from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId
 
 LEASE_S = 5.0
+CALL_SHARE = 0.3  # of it: the lease of a call
+CALLING = " calling"  # the suffix of an owner's name that marks one
 BEATS_PER_LEASE = 4
 CLAIM_POLL_S = 0.25
 STEP_BACK_S = 0.05
@@ -41,6 +46,7 @@ class Lease:
         self.holder: str | None = None
         self.asked: Checkpoint | None = None
         self.is_wanted = False
+        self._was_lost = False
 
     async def claim(
         self,
@@ -49,12 +55,14 @@ class Lease:
         *,
         sharing: bool = True,
         asking: bool = True,
+        calling: bool = False,
     ) -> tuple[Claim, Checkpoint]:
-        """Wait until the checkpoint is free, or its holder has sent no heartbeat for the length of a lease.
+        """Wait until the checkpoint is free, or its holder has sent no heartbeat for the length of its lease.
 
         `look` reads it; `check` raises if it must not be claimed. Without `sharing` it is claimed as soon as it is
-        free; without `asking` its holder is not asked for it.
+        free; without `asking` its holder is not asked for it; `calling` claims it for a call.
         """
+        owner = f"{self.owner}{CALLING}" if calling else self.owner
         clock = asyncio.get_running_loop().time
         seen: Checkpoint | None = None
         seen_at = 0.0
@@ -63,10 +71,10 @@ class Lease:
             self.holder = now.owner
             if seen is None or (now.epoch, now.heartbeat, now.owner) != (seen.epoch, seen.heartbeat, seen.owner):
                 seen, seen_at = now, clock()
-            if now.owner is None or clock() - seen_at >= LEASE_S:
+            if now.owner is None or clock() - seen_at >= self._length_s(now.owner):
                 await check(now)
                 await asyncio.sleep(self._step_back_s(now) if sharing else 0)
-                claim = await self._taken(now)
+                claim = await self._taken(now, owner)
                 if claim is not None:
                     self.holder, self.asked, self.is_wanted = self.owner, None, False
                     return claim, now
@@ -74,6 +82,14 @@ class Lease:
                 self.asked = now
                 await self.checkpoints.request_handover(now, self.owner)
             await asyncio.sleep(CLAIM_POLL_S)
+
+    def _length_s(self, holder: str) -> float:
+        """How long a holder may be silent.
+
+        One that took the checkpoint from this process gets a whole lease: two slow calls could otherwise fence each
+        other off for ever.
+        """
+        return LEASE_S if self._was_lost else length_s(holder)
 
     def _would_even_out(self, now: Checkpoint) -> bool:
         """Whether its holder holds at least two more than this process, which asks for one at a time."""
@@ -99,9 +115,9 @@ class Lease:
     def _held_here(self) -> int:
         return sum(fellow.holder == self.owner for fellow in self.fellows)
 
-    async def _taken(self, seen: Checkpoint) -> Claim | None:
+    async def _taken(self, seen: Checkpoint, owner: str) -> Claim | None:
         """Claim the checkpoint. If this task is cancelled meanwhile, release it, or it would look held."""
-        taking = asyncio.ensure_future(self.checkpoints.claim(seen, self.owner))
+        taking = asyncio.ensure_future(self.checkpoints.claim(seen, owner))
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -114,24 +130,39 @@ class Lease:
             raise
 
     @asynccontextmanager
-    async def keep(self, claim: Claim) -> AsyncIterator[None]:
+    async def keep(self, claim: Claim, *, calling: bool = False) -> AsyncIterator[None]:
         """Keep the checkpoint inside the block (`heartbeats`), and note whether another worker wants it."""
-        async with heartbeats(self.checkpoints, claim, self._hear):
-            yield
+        lease_s = length_s(CALLING) if calling else LEASE_S
+        try:
+            async with heartbeats(self.checkpoints, claim, self._hear, lease_s):
+                yield
+            self._was_lost = False
+        except LeaseLost:
+            self._was_lost = True
+            raise
 
     def _hear(self, wanted_by: str | None) -> None:
         self.is_wanted = wanted_by is not None and self._held_here > 1
 
 
+def length_s(holder: str) -> float:
+    """The length of the lease that a holder has by its name."""
+    return LEASE_S * CALL_SHARE if holder.endswith(CALLING) else LEASE_S
+
+
 @asynccontextmanager
 async def heartbeats(
-    checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None = None
+    checkpoints: Checkpoints,
+    claim: Claim,
+    hear: Callable[[str | None], None] | None = None,
+    lease_s: float | None = None,
 ) -> AsyncIterator[None]:
     """Send heartbeats inside the block, and release the checkpoint when it is left in any way.
 
-    `hear` gets the name of the worker that asked for it, if any.
+    `hear` gets the name of the worker that asked for it, if any. `lease_s` is `LEASE_S` by default.
     """
-    beating = asyncio.create_task(_beat(checkpoints, claim, hear), name=f"twofold heartbeat {claim.follower}")
+    every_s = (LEASE_S if lease_s is None else lease_s) / BEATS_PER_LEASE
+    beating = asyncio.create_task(_beat(checkpoints, claim, hear, every_s), name=f"twofold heartbeat {claim.follower}")
     try:
         yield
     finally:
@@ -159,9 +190,11 @@ async def _release(checkpoints: Checkpoints, claim: Claim) -> None:
         log.warning("%s: not released, its lease will expire: %s", claim.follower, error)
 
 
-async def _beat(checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None) -> None:
+async def _beat(
+    checkpoints: Checkpoints, claim: Claim, hear: Callable[[str | None], None] | None, every_s: float
+) -> None:
     while True:
-        await asyncio.sleep(LEASE_S / BEATS_PER_LEASE)
+        await asyncio.sleep(every_s)
         try:
             wanted_by = await checkpoints.beat(claim)
             if hear is not None:

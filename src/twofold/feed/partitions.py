@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from twofold.errors import InvalidToken
@@ -73,6 +73,13 @@ def parts_of(log: Feed, partition: int) -> Sequence[int]:
     if partition == log.partition or not isinstance(log, Splitting):
         return ()
     return [number for number, parent in enumerate(log.parents(), 1) if parent == partition]
+
+
+def apart_from(log: Feed, partition: int) -> Collection[int]:
+    """The known partitions that have no events in common with one."""
+    kin = {partition, *ancestors(log, partition)}
+    known = range(1, len(log.parents()) + 1) if isinstance(log, Splitting) else ()
+    return [number for number in known if number not in kin and partition not in ancestors(log, number)]
 
 
 def leaves_of(log: Feed, partition: int) -> Sequence[int]:

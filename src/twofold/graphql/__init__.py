@@ -10,6 +10,7 @@ documents.py  parsed and validated documents, and their limits
 limits.py     how much an operation may ask for
 selection.py  which fields an operation selects
 plan.py       one statement for a whole operation
+mutation.py   the fields of a mutation in turn, and their results as JSON
 
 `twofold.web.graphql` serves it.
 """

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import graphql as g
 import msgspec
@@ -21,6 +21,8 @@ from twofold.read.projection import Projection
 from twofold.read.tree import Branch, Constant, Value
 from twofold.read.written import WRITABLE
 
+P = TypeVar("P")
+
 MOST_VARIANTS = 16
 """Of one operation, with other values of the variables of its @skip and @include; others are made again."""
 
@@ -29,14 +31,14 @@ class Fallback(Enum):
     """Why an operation is executed field by field. Nothing else is."""
 
     STORE = "the read store cannot write trees of rows (memory, SQLAlchemy)"
-    MUTATION = "it is a mutation: its commands are executed one after the other"
+    MUTATION = "it is a mutation whose result has relations, or holds what its annotation does not say"
     INTROSPECTION = "it asks for the schema (`__schema`, `__type`)"
     RESOLVER = "a field has a resolver of your own"
     RETURNS = "a row or page has `returns=`"
     CONNECTION = "it selects a connection"
     OBJECT = "it selects fields of an object that is kept as JSON, or a list of decimals or bytes"
     NUMBER = "it selects a float or bytes, which engines write in their own way"
-    REFUSED = "an argument, a rule or a scope refuses one of its fields: the others are still read"
+    REFUSED = "an argument, a rule, a scope or a command refuses one of its fields: the others still have their results"
     DEEP = "it nests so many relations that the engine refuses the statement: about 16 levels on SQLite"
     UNUSUAL = (
         "a row holds a value that the engine writes in another way: a time without end, a decimal of over 99 digits"
@@ -118,7 +120,7 @@ class Plan:
         if not isinstance(made, OneField) and made.returns is not None:
             raise NotCompiled(Fallback.RETURNS)
         place, node = len(self.steps), nodes[0]
-        fixed = None if _has_variables(node) else get_argument_values(field, node)
+        fixed = None if has_variables(node) else get_argument_values(field, node)
         self.steps.append(Step(made, field, nodes, path, fixed))
         members = self._members(g.get_named_type(field.type), path, nodes)
         source = None if isinstance(made, RowField) else made.source
@@ -160,7 +162,7 @@ def _value(made: ColumnField, field: g.GraphQLField) -> Value:
     return Value(column, int32=column.kind == "integer")
 
 
-def _has_variables(node: ast.FieldNode) -> bool:
+def has_variables(node: ast.FieldNode) -> bool:
     found = False
 
     class Looking(g.Visitor):
@@ -175,16 +177,21 @@ def _has_variables(node: ast.FieldNode) -> bool:
 
 def plan_of(operation: Operation, schema: g.GraphQLSchema, variables: Any, *, keyed: bool = False) -> Plan:
     """The plan for these values of the variables of @skip and @include, kept with it. Raises: NotCompiled."""
+    return kept_plan(operation, variables, keyed, lambda switches: Plan(operation, schema, switches, keyed=keyed))
+
+
+def kept_plan(operation: Operation, variables: Any, kind: object, make: Callable[[Switches], P]) -> P:
+    """What `make` returns or raises, made once for each set of values of the switches. Raises: NotCompiled."""
     plans: OrderedDict[Any, Any] = operation.plans
     if "switches" not in plans:
         plans["switches"] = switches_of(operation.document)
     names = plans["switches"]
     values = {} if variables is None else variables.coerced
-    key = (keyed, *[values.get(name) for name in names])
+    key = (kind, *[values.get(name) for name in names])
     found = plans.get(key)
     if found is None:
         try:
-            found = Plan(operation, schema, {name: values.get(name) for name in names}, keyed=keyed)
+            found = make({name: values.get(name) for name in names})
         except NotCompiled as error:
             found = error
         except g.GraphQLError:
@@ -192,7 +199,7 @@ def plan_of(operation: Operation, schema: g.GraphQLSchema, variables: Any, *, ke
         keep(operation, key, found)
     if isinstance(found, NotCompiled):
         raise NotCompiled(found.why)
-    plan: Plan = found
+    plan: P = found
     return plan
 
 

@@ -326,10 +326,10 @@ class _Making:
 
 
 AFTER = "after"
-_AFTER = "The token of earlier changes, to go on from there"
+_AFTER = "The token of earlier changes, to resume from there"
 _LIVE = "All rows that match, then their changes."
 _GONE = "The keys of rows that no longer match or exist"
-_SNAPSHOT = "These rows replace all that came before"
+_SNAPSHOT = "These rows replace everything before them"
 _RESUMES = "Resumes after these changes; null while more of them follow"
 _PARKED = "How many rows of the read model are parked, and may be out of date"
 _LIMIT = "How many rows at most, 1 to 500"

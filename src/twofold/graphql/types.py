@@ -110,7 +110,7 @@ class Types:
                 found: dict[str, g.GraphQLField] = {}
                 for field, hint in fields_of(cls).items():
                     if not field.startswith("_"):
-                        made = g.GraphQLField(self.output(hint, field, name), resolve=_member(field))
+                        made = g.GraphQLField(self.output(hint, field, name), resolve=_Member(field))
                         found[free(camel(field), found)] = made
                 return found
 
@@ -194,11 +194,19 @@ class _Enum(g.GraphQLEnumType):
         return super().coerce_output_value(output_value.value if isinstance(output_value, Enum) else output_value)
 
 
-def _member(field: str) -> Callable[..., Any]:
-    def resolve(source: Any, info: Any) -> Any:
-        return getattr(source, field)
+class _Member:
+    """The resolver of a field that is read from an object by its name in Python."""
 
-    return resolve
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, source: Any, info: Any) -> Any:
+        return getattr(source, self._name)
+
+
+def reads_member(field: g.GraphQLField) -> bool:
+    """Whether a field is that of a class, read from its object."""
+    return isinstance(field.resolve, _Member)
 
 
 def _doc(cls: type) -> str | None:

@@ -32,7 +32,8 @@ async def check(running: Running) -> None:
 async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Following]:
     """The followers of one projection, one for each partition, ready to catch up outside `Running.work`.
 
-    Creates the projection's table and checkpoints if they are missing. Of a Rollup they are those of its source.
+    Creates the projection's table and checkpoints if they are missing, and its rollups, filled. Of a Rollup they are
+    those of its source.
 
     Raises: InvalidInput if the App has no such projection. ConfigurationError, Unavailable.
     """
@@ -42,10 +43,12 @@ async def prepared(running: Running, projection: Projection[Any]) -> Sequence[Fo
         return await prepared(running, projection.of)
     followings = [one for one in running.followers if one.follower_id.whole == projection.follows]
     await running.belonging.check()
-    for table in (projection.table, *(one.table for one in running.app.rollups if one.of is projection)):
-        await running.rows.prepare(table)
+    rollups = [one for one in running.app.rollups if one.of is projection]
+    for one in (projection, *rollups):
+        await running.rows.prepare(one.table)
     for following in followings:
         await running.belonging.register(following)
+    await running.fill(rollups)
     return followings
 
 

@@ -64,17 +64,25 @@ class Freshness:
     async def check(self, token: Token) -> None:
         """Raises: InvalidToken if its position is beyond the end of its partition, or the log has no such partition."""
         await learn(self._log, [token.position.partition])
-        try:
-            own = [feed_of(self._log, leaf) for leaf in leaves_of(self._log, token.position.partition)]
-        except InvalidToken as error:
-            raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
-        head = max([await feed.head() for feed in own], key=lambda end: end.offset)  # the token may name a former one
+        head = await self._head(token)
         if token.position.offset > head.offset:
             raise InvalidToken(
                 f"the token's position {token.position} is beyond the end of the log, {head}: leave it out to read "
                 f"what is here",
                 str(token),
             )
+
+    async def _head(self, token: Token) -> Position:
+        """The end of a token's partition, or of the part that has come the farthest: it may name a former one."""
+        known, leaves = list[int](), leaves_of(self._log, token.position.partition)
+        heads = list[Position]()
+        while leaves != known:  # reading an end can be how this process learns of a split
+            try:
+                heads = [await feed_of(self._log, leaf).head() for leaf in leaves]
+            except InvalidToken as error:
+                raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
+            known, leaves = list(leaves), leaves_of(self._log, token.position.partition)
+        return max(heads, key=lambda end: end.offset)
 
     async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[F]]) -> Fresh[F]:
         """Read until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).

@@ -37,9 +37,9 @@ _SURELY_SHORT = 320  # JSON takes at most 6 bytes for each character, so this ma
 
 
 class Table(msgspec.Struct, frozen=True, cache_hash=True):
-    """What a store must know of a projection: the table of a version and its columns.
+    """What a store must know about a projection: the table of a version and its columns.
 
-    `view`: it is no table, but a query over others (see `twofold.sql.View`), with the position of what it is over.
+    `view`: it is not a table but a query over others (see `twofold.sql.View`), with the position of what it is over.
     `security_invoker`: what is readable under its name for SQL depends on the role that reads.
     `declared`: it is a rollup, whose rows follow from those of another table.
     """

@@ -86,5 +86,5 @@ def note_on(table: StoredTable, tables: Sequence[StoredTable]) -> str | None:
     covered = [one.position for one in table.checkpoints]
     as_far = has_come_as_far(table.checkpoints, live[0].checkpoints, covered, [])
     if live[0].follows.version < table.follows.version and as_far:
-        return f"it has come as far as {live[0].follows}, which the name {name} still shows"
+        return f"it has caught up with {live[0].follows}, which the name {name} still shows"
     return None

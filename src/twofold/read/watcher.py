@@ -27,9 +27,9 @@ log = logging.getLogger("twofold.watch")
 class RowChanges(msgspec.Struct, Generic[R], frozen=True):
     """Rows by key, a tuple if it has several fields; None for a row that is gone.
 
-    With `snapshot` they replace all that came before, otherwise they are merged into it. `token` resumes from here; it
-    is None while more pages of a snapshot follow. `parked` counts the parked rows of the whole read model, and those of
-    these rows that could not be read: they are left out, or told as gone.
+    With `snapshot` they replace everything before them, otherwise they are merged into it. `token` resumes from here;
+    it is None while more pages of a snapshot follow. `parked` counts the parked rows of the whole read model, and those
+    of these rows that could not be read: they are left out, or reported as gone.
     """
 
     rows: Mapping[Any, R | None]

@@ -40,12 +40,12 @@ class Caller:
             )
         await self._log.sql.check_functions([*self._commands])
 
-    async def call(self, command: SqlCommand[C, A], value: C, meta: Meta) -> Called[A]:
+    async def call(self, command: SqlCommand[C, A], value: C, meta: Meta, *, is_named: bool) -> Called[A]:
         """See `Running.call`."""
         if self._writer is None or command not in self._commands:
             raise ConfigurationError(f"{command.owner} is not one of {self._app}: add it to commands=")
         arguments = command.arguments(value, meta.actor)
-        outcome = await self._writer.run(Call(command, arguments, command.sort_key(value), meta))
+        outcome = await self._writer.run(Call(command, arguments, command.sort_key(value), meta, is_named))
         if isinstance(outcome, Failed):
             error = command.error(outcome)
             if error.__cause__ is not None:

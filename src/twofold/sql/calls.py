@@ -35,12 +35,17 @@ _WRONG_ISOLATION = "TF001"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """A SQL command to run: its function by names, the arguments as a JSON object, and who asks and why."""
+    """A SQL command to run: its function by names, the arguments as a JSON object, and who asks and why.
+
+    `is_named`: the caller chose the command id, and may send it again. Otherwise it is forgotten once the caller has
+    the result.
+    """
 
     command: Any
     arguments: str
     key: str
     meta: Meta
+    is_named: bool = True
 
 
 class Answered(msgspec.Struct, frozen=True):

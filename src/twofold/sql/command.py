@@ -144,8 +144,8 @@ class SqlCommand(Generic[C, A]):
 class Called(Generic[A]):
     """The result of a SQL command.
 
-    A read with `after=token` includes what it did. `repeated`: the command id was used before, and this is the answer
-    of then.
+    A read with `after=token` includes what it did. `repeated`: the command id was used before, and `answer` is
+    the first one.
     """
 
     answer: A

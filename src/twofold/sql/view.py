@@ -20,7 +20,7 @@ SHORTEST_REFRESH_MS, LONGEST_REFRESH_MS = 10, 24 * 60 * 60 * 1000
 
 
 class ViewDefinition(msgspec.Struct, frozen=True):
-    """What a store must know of a view. `{name}` in `sql` stands for the rows of a projection in `over`."""
+    """What a store must know about a view. `{name}` in `sql` stands for the rows of a projection in `over`."""
 
     table: Table
     sql: str

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.dependencies.models import Dependant
@@ -22,7 +22,7 @@ from twofold.web.dependencies import with_dependencies
 from twofold.web.health import Readiness, health_routes, ops_routes
 from twofold.web.idempotency import KEEP_S, LONGEST_KEEP_S, Idempotency
 from twofold.web.live import asyncapi
-from twofold.web.live.offers import Offers
+from twofold.web.live.offers import Offers, Watched
 from twofold.web.live.route import no_route
 from twofold.web.live.socket import LiveRoute
 from twofold.web.login.documented import document_logins
@@ -31,9 +31,12 @@ from twofold.web.methods import Methods
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.described import describe
 from twofold.web.rest.direct import Direct
-from twofold.web.rest.routes import routes_of
+from twofold.web.rest.routes import ApiRoute, routes_of
 from twofold.web.routes import StrictRoute
 from twofold.write.requests import KeepsRequests
+
+if TYPE_CHECKING:
+    from twofold.web.graphql.endpoint import GraphqlRoute
 
 
 def web_app(
@@ -50,8 +53,42 @@ def web_app(
     Raises: ConfigurationError if `api` is for another App, if `actor=nobody` is combined with commands that read
     credentials, or if the store cannot keep responses to commands.
     """
+    _check(running, api, routers, keep_answers_s)
+    app = _WebApp(
+        title=api.title,
+        version=api.version,
+        description=api.description,
+        docs_url=None if docs.own_docs_available() else "/docs",
+        redoc_url=None,
+        redirect_slashes=False,  # the target would contain whatever Host the client sent
+    )
+    app.state.running, app.state.api, app.state.readiness = running, api, Readiness(running)
+    if isinstance(running.log, KeepsRequests):
+        app.state.idempotency = Idempotency(running.log.requests, keep_answers_s)
+    problems.install(app)
+    generated = routes_of(api)
+    reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
+    app.state.offers = Offers(reads)
+    made_of_api: list[ApiRoute | GraphqlRoute] = [*generated, *graphql.install(app, api)]
+    app.add_middleware(Direct, routes=made_of_api)
+    app.add_middleware(Methods)
+    app.add_middleware(AccessLog)
+    _document(app, api, generated, [made for made in reads if made.served.is_live])
+    app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
+    for router in (*routers, health_routes(), app.state.ops):
+        _add(app, router)
+    app.router.routes += [*made_of_api, LiveRoute(), *graphql.websocket_routes(app)]
+    app.router.default = partial(no_route, app.router.default)
+    return app
+
+
+def _check(running: Running, api: Api, routers: Iterable[APIRouter], keep_answers_s: float) -> None:
+    """Raises: ConfigurationError."""
     if not isinstance(keep_answers_s, int | float) or not 0 < keep_answers_s <= LONGEST_KEEP_S:
-        raise ConfigurationError(f"keep_answers_s is a number of seconds, above 0 and at most {LONGEST_KEEP_S:.0f}")
+        raise ConfigurationError(
+            f"keep_answers_s={keep_answers_s!r:.80} must be a number of seconds, above 0 and at most "
+            f"{LONGEST_KEEP_S:.0f}"
+        )
     if api.app is not running.app:
         raise ConfigurationError(
             f"the Api is for the App {api.app.name}, but {running.app.name} is running: pass the Api of the same App"
@@ -61,43 +98,14 @@ def web_app(
     for served in api.served:
         if isinstance(served, ServedCommand | ServedCall):
             _check_keeps_requests(served.owner, running)
-    own_docs = docs.own_docs_available()
-    app = _WebApp(
-        title=api.title,
-        version=api.version,
-        description=api.description,
-        docs_url=None if own_docs else "/docs",
-        redoc_url=None,
-        redirect_slashes=False,  # the target would contain whatever Host the client sent
-    )
-    app.state.running = running
-    if isinstance(running.log, KeepsRequests):
-        app.state.idempotency = Idempotency(running.log.requests, keep_answers_s)
-    app.state.readiness = Readiness(running)
-    app.state.api = api
-    problems.install(app)
-    generated = routes_of(api)
-    openapi.install(
-        app,
-        partial(describe, api=api, routes=generated),
-        partial(document_logins, app=app, actor=api.actor),
-    )
-    spoken = graphql.install(app, api)
-    app.add_middleware(Direct, routes=[*generated, *spoken])
-    app.add_middleware(Methods)
-    app.add_middleware(AccessLog)
-    if own_docs:
+
+
+def _document(app: FastAPI, api: Api, routes: Sequence[ApiRoute], live: Sequence[Watched]) -> None:
+    """Add `/openapi.json`, `/asyncapi.json` and, if its files are installed, our own `/docs`."""
+    openapi.install(app, partial(describe, api=api, routes=routes), partial(document_logins, app=app, actor=api.actor))
+    if app.docs_url is None:
         docs.install(app)
-    reads = [route.made for route in generated if not isinstance(route.made, CommandEndpoint)]
-    asyncapi.install(app, api, [made for made in reads if made.served.is_live])
-    app.state.docs, app.state.ops = tuple(app.router.routes), ops_routes()
-    for router in (*routers, health_routes(), app.state.ops):
-        _add(app, router)
-    app.router.routes.extend([*generated, *spoken])
-    app.state.offers = Offers(reads)
-    app.router.routes += [LiveRoute(), *graphql.websocket_routes(app)]
-    app.router.default = partial(no_route, app.router.default)
-    return app
+    asyncapi.install(app, api, live)
 
 
 class _WebApp(FastAPI):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
@@ -166,17 +166,25 @@ async def asked(
     ] = None,
 ) -> Asked:
     """A dependency; its parameters are declared for OpenAPI. Raises: Problem 400 for an invalid header."""
-    state: Any = request.app.state
-    actor = await actor_of(request)
+    this = await asked_with(request, None)
     key, path = printable_header(request.headers, "Idempotency-Key"), request.scope["path"]
-    actor_id = None if actor is None else actor.id
+    if key is None:
+        return this
+    actor_id = None if this.actor is None else this.actor.id
+    scope = request_id(actor_id, request.method, path, key, *_segments(request))
+    return replace(this, steps=Steps(scope))
+
+
+async def asked_with(request: Request, steps: Steps | None) -> Asked:
+    """A request that has these steps. Raises: Problem 400 for an invalid header."""
+    state: Any = request.app.state
     return Asked(
         request=request,
         running=state.running,
         idempotency=state.idempotency,
-        actor=actor,
+        actor=await actor_of(request),
         correlation_id=printable_header(request.headers, CORRELATION),
-        steps=None if key is None else Steps(request_id(actor_id, request.method, path, key, *_segments(request))),
+        steps=steps,
     )
 
 

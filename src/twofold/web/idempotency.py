@@ -45,8 +45,7 @@ def fingerprint(secret: bytes, body: bytes, *beside: bytes) -> bytes:
     `beside` must be the same byte by byte. The secret prevents finding a short body by trying all of them.
     """
     try:
-        value = json.loads(body, parse_float=_number, object_pairs_hook=_unique)
-        body = json.dumps(value, sort_keys=True).encode()
+        body = _SORTED(_DECODE(body.decode(json.detect_encoding(body), "surrogatepass"))).encode()
     except (ValueError, RecursionError, ArithmeticError):
         pass
     hashed = blake2b(key=secret, digest_size=16)
@@ -66,6 +65,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         raise ValueError("a key is given twice")
     return members
+
+
+_DECODE = json.JSONDecoder(parse_float=_number, object_pairs_hook=_unique).decode
+_SORTED = json.JSONEncoder(sort_keys=True).encode
 
 
 class Idempotency:

@@ -20,7 +20,7 @@ from twofold.write.decider import Decider
 
 
 async def actor_of(request: Request) -> Actor | None:
-    """The actor of a request, found once; None if nobody is logged in, or the login has expired.
+    """The actor of a request, found once; None if no user is logged in, or the login has expired.
 
     Raises: TypeError if `actor=` returns anything else, and whatever it raises.
     """

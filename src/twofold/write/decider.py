@@ -29,7 +29,7 @@ class Decider(Generic[C, S, E]):
 
     With `stored="state"` each save is one event that holds the whole new state: a document with its history.
 
-    `internal` lists commands that are not for the outside, such as those that reactors send: no edge serves them.
+    `internal` lists commands that clients may not send, such as those that reactors send: no edge serves them.
 
     Raises: ConfigurationError for an invalid category or annotation.
     """

@@ -112,8 +112,8 @@ class Executor:
         """The receipt and what was decided for it; no decision if the command id was used before.
 
         The first decision uses the cached state, if there is one, or that of a new stream. Its append checks the
-        version and the command id, so the stream need not be loaded. After a conflict the decision is discarded: it may
-        have been made on an outdated state.
+        version and the command id, so the stream need not be loaded. After a conflict the decision is discarded, as it
+        was made on an outdated state, and only the events since that state are loaded.
         """
         stream, meta = envelope.stream, envelope.meta
         pauses_s = iter(PAUSES_S if envelope.expected_version is None else ())
@@ -131,8 +131,8 @@ class Executor:
                 try:
                     receipt = await self._append(Append(stream, decision.new, decision.version, meta))
                     break
-                except VersionConflict:
-                    self._states.forget(envelope.decider, stream)
+                except VersionConflict as conflict:
+                    self._states.check(envelope.decider, stream, conflict.actual)
                     pause_s, decision = next(pauses_s, None), None
                     if pause_s is None:
                         raise

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import msgspec
 
-from twofold.errors import InvalidEvent, TwofoldError
+from twofold.errors import InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, StoredEvent, Stream
 
 MAX_APPEND_BYTES = 64 * 1024 * 1024  # a gigabyte is more than one message to PostgreSQL can be: it hangs up
@@ -21,6 +21,17 @@ class LogLimits(msgspec.Struct, frozen=True):
     append_bytes: int
     append_events: int
     reads_at_once: int
+
+
+def final(outcome: Receipt | TwofoldError, append: Append, doubt: str | None) -> Receipt | TwofoldError:
+    """What may be said of an append that was sent again because of `doubt`: its first response was lost.
+
+    If it expects a later version than the stream is at, the first request, should it still be on its way, may find the
+    stream there. Any other conflict is for ever.
+    """
+    if doubt is None or not isinstance(outcome, VersionConflict) or outcome.expected < outcome.actual:
+        return outcome
+    return OutcomeUnknown(append.command_id, doubt)
 
 
 class Loaded(msgspec.Struct, frozen=True):

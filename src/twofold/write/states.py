@@ -32,7 +32,7 @@ class KnownState:
 
 
 class States:
-    """The most recently used states; forgotten when the log is replaced.
+    """The most recently used states; forgotten when the log is replaced, or has lost events.
 
     At most `MAX_SHORT` of short streams, and `MAX_LONG` of streams with `LONG` events or more. The two are separate: a
     long, busy stream must not be read from its beginning because many short ones were used since.
@@ -46,8 +46,7 @@ class States:
     def get(self, decider: Decider[Any, Any, Any], stream: Stream) -> KnownState:
         """The newest known state of a stream: at least the initial one."""
         if self._log.log_id != self._log_id:
-            self._short.clear()
-            self._long.clear()
+            self._forget()
             self._log_id = self._log.log_id
         key = decider, stream
         for states in (self._long, self._short):
@@ -71,7 +70,11 @@ class States:
         if len(states) > most:
             states.popitem(last=False)
 
-    def forget(self, decider: Decider[Any, Any, Any], stream: Stream) -> None:
-        """Forget a stream: it is loaded from its beginning next time."""
-        self._short.pop((decider, stream), None)
-        self._long.pop((decider, stream), None)
+    def check(self, decider: Decider[Any, Any, Any], stream: Stream, version: int) -> None:
+        """Compare with a stream's version. If it is below a known one, the log has lost events: forget all streams."""
+        if self.get(decider, stream).version > version:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._short.clear()
+        self._long.clear()

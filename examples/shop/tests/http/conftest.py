@@ -24,10 +24,14 @@ async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 @pytest.fixture
 async def stocked(client: Client) -> Client:
-    """A shop with two products, one of them in stock, and two customers."""
+    await put_into_stock(client)
+    return client
+
+
+async def put_into_stock(client: Client) -> None:
+    """Two products, one of them in stock, and two customers."""
     await client.put("/products/tea", {"name": "Tea", "price": "2.50"})
     await client.put("/products/cup", {"name": "Cup", "price": 4})
     await client.put("/customers/ann", {"name": "Ann", "email": "ann@example.com"})
     await client.put("/customers/bob", {"name": "Bob", "email": "bob@example.com"})
     await client.post("/inventory/products/tea/receipts", {"quantity": 1_000})
-    return client

@@ -1,27 +1,29 @@
-"""Bad input gets a clear error and changes nothing."""
+"""Bad input gets a clear error and changes nothing, so one shop is enough for all of it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from shop.tests.http.client import Client, fields, problem
+from shop.tests.http.conftest import opened, put_into_stock
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TEA = {"productId": "tea", "quantity": 1}
 ORDER: dict[str, Any] = {"customerId": "ann", "items": [TEA], "shippingAddress": "by the door"}
 HOSTILE = ["", "\x00", "a\x00b", "a\nb", "\x1b[31m", "\x7f", "a\x85b", "a\u2028b", "x" * 201]
 
 
-@pytest.fixture(params=["sqlite"])  # refused input does not reach the store: one is enough
-async def client(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Client]:
-    from shop.tests.http.conftest import opened
-
-    async with opened(f"sqlite:///{tmp_path / 'shop.db'}") as client:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stocked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    async with opened(f"sqlite:///{tmp_path_factory.mktemp('shop') / 'shop.db'}") as client:
+        await put_into_stock(client)
         yield client
 
 
-@pytest.fixture(autouse=True)
+@pytest_asyncio.fixture(autouse=True, loop_scope="module")
 async def nothing_is_appended(stocked: Client) -> AsyncIterator[None]:
     before = (await stocked.get("/status")).json()[0]["head"]
     yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout
 from twofold.backends.cosmos.client import Container
-from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.layout import Document, Operation
 from twofold.backends.cosmos.refusals import Conflict
 from twofold.errors import Contended
 from twofold.feed.checkpoints import (
@@ -29,6 +29,7 @@ from twofold.messages import Position
 MOST_TRIES = 100
 
 _KIND = "checkpoint"
+_PARTITIONS = "partitions"  # replaced whenever a follower gets a checkpoint in another partition
 Change = Callable[[Document], Document | None]
 
 
@@ -140,7 +141,7 @@ class CosmosCheckpoints:
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`. One batch: all partitions of a follower have one partition key."""
         for _ in range(MOST_TRIES):
-            row = await self._document(claim.follower)
+            turn, row = await self._turn(claim.follower), await self._document(claim.follower)
             if row is None or (row["epoch"], claim.follower.partition, row["offset"]) != (claim.epoch, *_place(at)):
                 raise lease_lost(claim, at)
             there = {one.follower.partition for one in await self.all_partitions(claim.follower)}
@@ -148,11 +149,36 @@ class CosmosCheckpoints:
             creations = [layout.created(part) for part in new]
             removal = layout.deleted(row["id"], row["_etag"])
             try:
-                await self._container.batch([*creations, removal], row["key"])
+                await self._container.batch([turn, *creations, removal], row["key"])
             except Conflict:
                 continue
             return
-        raise Contended(f"{claim.follower}: its checkpoint changed at each of {MOST_TRIES} tries; try again")
+        raise _contended(claim.follower)
+
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+        for _ in range(MOST_TRIES):
+            turn = await self._turn(follower)
+            there = {one.follower.partition for one in await self.all_partitions(follower)}
+            if follower.partition in there:
+                return True
+            if not there <= set(apart):
+                return False
+            new = layout.created(self._new(Checkpoint(follower, log_id, start, None, 0, 0)))
+            try:
+                await self._container.batch([turn, new], _key(follower))
+            except Conflict:
+                continue
+            return True
+        raise _contended(follower)
+
+    async def _turn(self, follower: FollowerId) -> Operation:
+        """The operation of a batch that conflicts with every other one which adds partitions."""
+        key = _key(follower)
+        seen = await self._container.read(_PARTITIONS, key)
+        if seen is not None:
+            return layout.replaced(seen, seen["_etag"])
+        return layout.created({"id": _PARTITIONS, "key": key, "kind": _PARTITIONS, "command": _PARTITIONS})
 
     def _part(self, row: Document, parent: FollowerId, number: int, entries: Sequence[Parked]) -> Document:
         part, keys = parent.in_partition(number), {(entry.kind, entry.key) for entry in entries}
@@ -213,6 +239,10 @@ async def changed(
             continue
         return {**row, **new}
     raise Contended(f"{container.place}: others changed a document at each of {MOST_TRIES} tries; try again")
+
+
+def _contended(follower: FollowerId) -> Contended:
+    return Contended(f"{follower}: its checkpoints changed at each of {MOST_TRIES} tries; try again")
 
 
 def _held(claim: Claim, change: Change) -> Change:

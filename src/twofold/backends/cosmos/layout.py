@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -37,9 +37,24 @@ INDEXED: Any = {
 MOST_BYTES = 2_000_000  # of one request; the service takes 2 MiB, with what it adds to a document
 
 Document = dict[str, Any]
+Operation = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 _AN_ID = re.compile(r"[^/\\?#\s]([^/\\?#]*[^/\\?#\s])?")
 _NO_COMMAND = "\x01"  # begins what no command id can be
+
+
+class Commit(msgspec.Struct, frozen=True, gc=False, rename={"lsn": "_lsn"}):
+    """What the feed needs of a commit. Documents of other kinds may lack all of it."""
+
+    kind: str = ""
+    key: str = ""
+    id: str = ""
+    lsn: int = 0
+    stream: str = ""
+    first: int = 0
+    meta: str = ""
+    recorded_at: datetime = datetime.min.replace(tzinfo=UTC)
+    events: list[tuple[str, int, str]] = []
 
 
 class Tip(msgspec.Struct, frozen=True):
@@ -113,13 +128,17 @@ def tip_of(document: Mapping[str, Any]) -> Tip:
     return Tip(document["version"], document["_etag"], recorded_at and datetime.fromisoformat(recorded_at))
 
 
-def entries(document: Mapping[str, Any], partition: int) -> Iterator[Entry]:
+def written(document: Mapping[str, Any]) -> Commit:
+    """The commit that a document is."""
+    return msgspec.convert(document, Commit)
+
+
+def entries(commit: Commit, partition: int) -> Iterator[Entry]:
     """The events of a commit, as the change feed returns it."""
-    lsn, stream, first, meta = document["_lsn"], document["stream"], document["first"], document["meta"]
-    recorded_at = datetime.fromisoformat(document["recorded_at"])
-    for index, (type_, schema, data) in enumerate(document["events"], 1):
-        position = Position(partition, places.offset(lsn, index))
-        yield Entry(position, stream, first + index - 1, type_, schema, data, meta, recorded_at)
+    stream, first, meta, recorded_at = commit.stream, commit.first, commit.meta, commit.recorded_at
+    for index, (type_, schema, data) in enumerate(commit.events):
+        position = Position(partition, places.offset(commit.lsn, index + 1))
+        yield Entry(position, stream, first + index, type_, schema, data, meta, recorded_at)
 
 
 def place(documents: Sequence[Mapping[str, Any]], version: int) -> int:
@@ -181,19 +200,19 @@ def _text(json: str | bytes) -> str:
     return json if isinstance(json, str) else json.decode()
 
 
-# ---- operations of a transactional batch, as the service takes them
+# ---- operations of a transactional batch, as the SDK takes them
 
 
-def created(document: Document) -> Document:
+def created(document: Document) -> Operation:
     """Create a document."""
-    return {"operationType": "Create", "resourceBody": document}
+    return "create", (document,), {}
 
 
-def replaced(document: Document, etag: str) -> Document:
+def replaced(document: Document, etag: str) -> Operation:
     """Replace a document that has this ETag."""
-    return {"operationType": "Replace", "id": document["id"], "resourceBody": document, "ifMatch": etag}
+    return "replace", (document["id"], document), {"if_match_etag": etag}
 
 
-def deleted(id: str, etag: str) -> Document:
+def deleted(id: str, etag: str) -> Operation:
     """Delete a document that has this ETag."""
-    return {"operationType": "Delete", "id": id, "ifMatch": etag}
+    return "delete", (id,), {"if_match_etag": etag}

@@ -176,8 +176,9 @@ class CosmosLog(Merged):
 
         A document without `_lsn` has no place in the feed and is left out.
         """
-        commits = {(one["key"], one["id"]): one for one in documents if one.get("kind") == "commit" and "_lsn" in one}
-        found = [entry for one in commits.values() for entry in layout.entries(one, self.partition_of(one["key"]))]
+        commits = [layout.written(one) for one in documents if one.get("kind") == "commit" and "_lsn" in one]
+        once = {(one.key, one.id): one for one in commits}.values()
+        found = [entry for one in once for entry in layout.entries(one, self.partition_of(one.key))]
         return sorted(found, key=lambda entry: entry.position)
 
     def show_states(self, categories: Collection[str]) -> None:

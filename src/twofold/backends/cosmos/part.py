@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Changes, Container
+from twofold.backends.cosmos.changes import Changes
+from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.poll import POLL_S, Poll
 from twofold.backends.cosmos.ranges import Physical, Ranges
@@ -142,9 +143,7 @@ class Part:
 
     def _entries(self, pages: Iterable[Changes], after: Position, upto: Position) -> Iterable[Entry]:
         """The events between two places, each once, though a page may come twice and in any order."""
-        commits = {
-            (one["key"], one["id"]): one for page in pages for one in page.documents if one.get("kind") == "commit"
-        }
+        commits = {(one.key, one.id): one for page in pages for one in page.commits()}
         for commit in commits.values():
             for entry in layout.entries(commit, self.partition):
                 if after < entry.position <= upto:
@@ -176,7 +175,7 @@ class Part:
         after = 0
         while True:
             pages = await self._changes(after, MOST_DOCUMENTS)
-            found += [one for page in pages for one in page.documents if upto is None or one["_lsn"] <= upto]
+            found += [one for page in pages for one in page.documents() if upto is None or one["_lsn"] <= upto]
             reached = min(page.upto for page in pages)
             if reached >= min(page.newest for page in pages) or (upto is not None and reached >= upto):
                 return found

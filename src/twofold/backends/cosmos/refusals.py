@@ -33,14 +33,6 @@ class RangeGone(Exception):
     """A feed range has split, or was merged."""
 
 
-class OperationRefused(HttpResponseError):
-    """An operation of a batch failed, and therefore all of them."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"an operation of the batch was refused with status {status}")
-        self.status_code = status
-
-
 class Lost(Exception):
     """The connection broke after a batch had been sent. The SDK, which would send it again, does not know this one."""
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from twofold.backends.cosmos.client import Container, Written
-from twofold.backends.cosmos.layout import Document
+from twofold.backends.cosmos.layout import Operation
 from twofold.backends.cosmos.refusals import NoResponse
 from twofold.errors import Unavailable
 
@@ -22,7 +22,7 @@ class Attempt(msgspec.Struct):
     unsure: bool = False
 
 
-async def settled(container: Container, operations: Sequence[Document], key: str, attempt: Attempt) -> Written:
+async def settled(container: Container, operations: Sequence[Operation], key: str, attempt: Attempt) -> Written:
     """Run a batch until its outcome is known.
 
     If its response is lost, the same batch is sent again: it depends on documents that only one of the two can create

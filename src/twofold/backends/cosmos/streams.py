@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
 from twofold.backends.cosmos.client import Container, Written
-from twofold.backends.cosmos.layout import Document, Tip
+from twofold.backends.cosmos.layout import Document, Operation, Tip
 from twofold.backends.cosmos.newest import Newest
 from twofold.backends.cosmos.refusals import Conflict, TooLarge
 from twofold.backends.cosmos.settling import Attempt, settled
@@ -177,11 +177,11 @@ class Streams:
             f"{layout.MOST_BYTES:,} (2 MB) at once: split its events, or append them with several commands"
         )
 
-    async def _settled(self, append: Append, operations: Sequence[Document], attempt: Attempt) -> Written:
+    async def _settled(self, append: Append, operations: Sequence[Operation], attempt: Attempt) -> Written:
         try:
             return await settled(self._container, operations, append.stream.id, attempt)
         except TooLarge as error:
-            raise self._too_large(append, layout.size([one["resourceBody"] for one in operations])) from error
+            raise self._too_large(append, layout.size([arguments[-1] for _, arguments, _ in operations])) from error
 
     async def _write_receipt(self, append: Append, tip: Tip, attempt: Attempt) -> Receipt:
         await self._settled(append, [layout.created(layout.receipt(append, tip))], attempt)
@@ -226,7 +226,7 @@ class Streams:
             return []
         first, partition = max(1, from_version), self.partition_of(stream.id)
         commits = [one for one in await self._all_of(stream) if one["kind"] == "commit" and one["last"] >= first]
-        entries = [entry for one in commits for entry in layout.entries(one, partition)]
+        entries = [entry for one in commits for entry in layout.entries(layout.written(one), partition)]
         return [entry for entry in entries if first <= entry.version < first + limit]
 
     async def _all_of(self, stream: Stream, lsn: int = 0) -> list[Document]:
@@ -264,7 +264,7 @@ class Streams:
         return Receipt(stream, version, events, position, command_id, self._log_id(), repeated)
 
 
-def operations(documents: Sequence[Document], etag: str | None) -> list[Document]:
+def operations(documents: Sequence[Document], etag: str | None) -> list[Operation]:
     """The batch that writes a commit, and a head whose ETag is this one; None: there is none yet."""
     commit, head = documents
     return [layout.created(commit), layout.created(head) if etag is None else layout.replaced(head, etag)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import BytesIO
 from typing import Any
 
@@ -9,12 +12,31 @@ from aiohttp import ClientConnectorError, ConnectionTimeoutError
 from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import AioHttpTransport
 
+from twofold.backends.cosmos.changes import EMPTY
 from twofold.backends.cosmos.refusals import Lost, replaced
 
 LARGE_BYTES = 1024 * 1024
 OF_CONTAINER = "x-ms-cosmos-intended-collection-rid"
 IS_BATCH = "x-ms-cosmos-is-batch-request"
+IS_FEED = "a-im"
 UNSENT = (ClientConnectorError, ConnectionTimeoutError)
+
+Pages = list[tuple[Mapping[str, str], bytes]]
+_kept: ContextVar[Pages | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_pages() -> Iterator[Pages]:
+    """Inside the block pages of a change feed are put here: their headers, and a body if there is something in it.
+
+    The SDK gets an empty page instead of each.
+    """
+    pages: Pages = []
+    token = _kept.set(pages)
+    try:
+        yield pages
+    finally:
+        _kept.reset(token)
 
 
 class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports it lazily, which mypy cannot follow
@@ -32,7 +54,7 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports i
         if request.headers.get(OF_CONTAINER, "") not in self.rids:
             raise replaced(self._place)
         try:
-            return await super().send(request, **config)
+            return _keep_page(request, await super().send(request, **config))
         except AzureError as error:  # azure-core says that nothing was sent, whatever broke the connection
             if IS_BATCH not in request.headers or isinstance(error.__cause__, UNSENT):
                 raise
@@ -43,3 +65,15 @@ class Transport(AioHttpTransport):  # type: ignore[misc]  # azure-core imports i
         if isinstance(data, str):
             data = data.encode()
         return BytesIO(data) if isinstance(data, bytes) and len(data) > LARGE_BYTES else data
+
+
+def _keep_page(request: Any, response: Any) -> Any:
+    pages = _kept.get()
+    if pages is None or IS_FEED not in request.headers or "/docs" not in request.url:
+        return response
+    if response.status_code == 200:
+        pages.append((response.headers, response.body()))
+        response.body = lambda: EMPTY
+    elif response.status_code == 304:
+        pages.append((response.headers, b""))
+    return response

@@ -1,7 +1,7 @@
 """Checkpoints: one row for each follower and partition, which is also its lease and its fence."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import count
 
 from msgspec.structs import replace
@@ -86,6 +86,15 @@ class MemoryCheckpoints:
             self.waiting[claim.follower].pop((entry.kind, entry.key), None)
         for entry in parked:
             self.waiting[claim.follower].setdefault((entry.kind, entry.key), entry)
+
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+        if follower in self.rows:
+            return True
+        if any(row.follower.partition not in apart for row in self.parts(follower)):
+            return False
+        await self.register(follower, log_id, start)
+        return True
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`."""

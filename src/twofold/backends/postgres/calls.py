@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 
 from twofold.backends.postgres.connection import LOST, PATIENCE_S, RETRY_S, Address, Database, now
+from twofold.backends.postgres.forgetting import Forgetting
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.statements import quoted, statements
 from twofold.errors import BatchRefused, ConfigurationError, LogReplaced, OutcomeUnknown, Unavailable
@@ -31,9 +32,11 @@ class PostgresCalls:
         self._address, self._log_id, self._replaced = address, log_id, replaced
         self._database = Database(address, SESSIONS, LogReplaced)
         self._statements: dict[SqlCommand[Any, Any], str] = {}
+        self._forgetting = Forgetting(self._database)
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._forgetting.close()
         await self._database.close()
 
     async def check_functions(self, commands: Sequence[SqlCommand[Any, Any]]) -> None:
@@ -50,7 +53,8 @@ class PostgresCalls:
         while True:
             try:
                 async with self._database.connection(deadline) as connection:
-                    return await self._run(connection, calls, wait_ms)
+                    outcomes = await self._run(connection, calls, wait_ms)
+                break
             except LOST as error:
                 doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
             except (Unavailable, LogReplaced, ConfigurationError):
@@ -59,6 +63,9 @@ class PostgresCalls:
             if now() >= deadline:
                 raise OutcomeUnknown(calls[0].meta.command_id, self._address.describe(doubt)) from doubt
             await asyncio.sleep(RETRY_S)
+        done = zip(calls, outcomes, strict=True)
+        self._forgetting.add([c.meta.command_id for c, one in done if not c.is_named and isinstance(one, Answered)])
+        return outcomes
 
     async def _run(self, connection: Connection, calls: Sequence[Call], wait_ms: int) -> Sequence[Answered | Failed]:
         values = (

@@ -1,6 +1,9 @@
 -- name: run
 SELECT states, answers, positions, messages, details, constraints FROM twofold.run($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
+-- name: forget
+DELETE FROM twofold.calls WHERE command_id = ANY ($1)
+
 -- name: described
 -- Functions of a name, in a schema or where the search path finds them.
 SELECT

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from twofold.backends.postgres.commit import ADVANCE, FollowerKind, Move, commit
@@ -23,6 +23,7 @@ from twofold.feed.feed import another_log
 from twofold.messages import Position
 
 _SQL = statements("twofold.backends.postgres", "checkpoints.sql")
+_ALONE = statements("twofold.backends.postgres", "tables.sql")["one_at_a_time"]
 
 
 class PostgresCheckpoints:
@@ -103,9 +104,30 @@ class PostgresCheckpoints:
         """See `SplitsCheckpoints.split`."""
         await self._database.run_once(lambda c: self._split(c, claim, at, parts))
 
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+        registered: bool = await self._database.run(lambda c: self._register_part(c, follower, log_id, start, apart))
+        return registered
+
+    async def _register_part(
+        self, connection: Any, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]
+    ) -> bool:
+        async with connection.transaction():
+            await connection.execute(_ALONE)
+            values = self._kind, follower.name, follower.version, self._log_id()
+            rows = await connection.fetch(_SQL["all_partitions"], *values)
+            there = {checkpoint.follower.partition for checkpoint in checkpoints_in(follower, rows)}
+            if follower.partition in there:
+                return True
+            if not there <= set(apart):
+                return False
+            await connection.execute(_SQL["register"], *self._of(follower), log_id, start.offset, self._log_id())
+        return True
+
     async def _split(self, connection: Any, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         whose = self._of(claim.follower)
         async with connection.transaction():
+            await connection.execute(_ALONE)
             await commit(connection, ADVANCE, Move(self._kind, claim, at, at, (), (), self._log_id()))
             for number, entries in parts.items():
                 await connection.execute(_SQL["add_part"], *whose, number)

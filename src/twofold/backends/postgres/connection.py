@@ -50,7 +50,8 @@ _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatal
 DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: the data sent is at fault
 DEFINITION = ("42", "54", "0A")  # names and types, limits, unsupported features
 _WARNING = "TF003"
-MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or a column
+MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or an operator, or a column
+_OTHER_TYPES = "42804"
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -216,10 +217,10 @@ class Database:
             return ConfigurationError(
                 f"{self.address.describe(error)}; docs/postgres-roles.md lists the GRANTs that a role needs"
             )
-        if error.sqlstate in MISSING:
+        if error.sqlstate in (*MISSING, _OTHER_TYPES):
             return self._missing(
-                f"{self.address.describe(error)}: its tables were removed while it was in use, or never made: "
-                f"open the App that has them"
+                f"{self.address.describe(error)}: its tables or views were removed while it was in use, made again "
+                f"with other columns, or never made: open the App that has them, as it is now"
             )
         return self.unavailable(error)
 

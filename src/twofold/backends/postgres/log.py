@@ -44,7 +44,7 @@ from twofold.errors import (
 from twofold.feed.feed import DenseFeed, FeedPage, another_log, check_not_beyond
 from twofold.messages import BEGINNING, MAX_OFFSET, Append, Entry, Position, Receipt, Stream
 from twofold.sql.forms import EventForm
-from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits
+from twofold.write.log import MAX_APPEND_BYTES, MAX_APPEND_EVENTS, Loaded, LogLimits, final
 
 PAGE_BYTES = 8 * 1024 * 1024
 RESOLVE_S = 10.0  # how long to ask for the outcome of a commit whose connection was lost
@@ -128,11 +128,14 @@ class PostgresLog(DenseFeed):
         if not batch:
             return []
         if len(batch) == 1 and len(batch[0].events) == 1:
-            results = [await self._resolved("append_one", of_one(batch[0]), batch)]
+            result, doubt = await self._resolved("append_one", of_one(batch[0]), batch)
+            results = [result]
         else:
-            results = list(zip(*await self._resolved("append", of_batch(batch), batch), strict=True))
+            columns, doubt = await self._resolved("append", of_batch(batch), batch)
+            results = list(zip(*columns, strict=True))
         self._news.heard_head(max((offset for outcome, _, _, offset in results if outcome == "appended"), default=0))
-        return [self._outcome(append, *result) for append, result in zip(batch, results, strict=True)]
+        outcomes = (self._outcome(append, *result) for append, result in zip(batch, results, strict=True))
+        return [final(outcome, append, doubt) for outcome, append in zip(outcomes, batch, strict=True)]
 
     def _outcome(
         self, append: Append, outcome: str, version: int, events: int, offset: int
@@ -142,8 +145,10 @@ class PostgresLog(DenseFeed):
         position, repeated = Position(0, offset), outcome == "repeated"
         return Receipt(append.stream, version, events, position, append.command_id, self.log_id, repeated)
 
-    async def _resolved(self, statement: str, arguments: Sequence[Any], batch: Sequence[Append]) -> Sequence[Any]:
-        """The function's result. If the connection is lost, the same call is repeated.
+    async def _resolved(
+        self, statement: str, arguments: Sequence[Any], batch: Sequence[Append]
+    ) -> tuple[Sequence[Any], str | None]:
+        """The function's result. If the connection is lost, the same call is repeated, and the loss returned with it.
 
         The command ids make that safe: for what was stored the first time, the stored receipt is returned.
         """
@@ -152,7 +157,8 @@ class PostgresLog(DenseFeed):
         while True:
             try:
                 async with self._writer.connection(deadline) as connection:
-                    return await self._append(connection, statement, arguments)
+                    result = await self._append(connection, statement, arguments)
+                    return result, None if doubt is None else self._address.describe(doubt)
             except LOST as error:
                 doubt, deadline = error, deadline if doubt is not None else now() + RESOLVE_S
             except (BatchRefused, Unavailable, LogReplaced, ConfigurationError) as error:

@@ -38,7 +38,7 @@ swept AS (
     UPDATE twofold.requests SET log_id = NULL, status = NULL, headers = NULL, body = NULL, expires_at = NULL
     WHERE id IN (
         SELECT e.id FROM twofold.requests e
-        WHERE e.expires_at <= clock_timestamp() AND e.id <> ALL ($2::bytea[])
+        WHERE e.expires_at <= statement_timestamp() AND e.id <> ALL ($2::bytea[])
         ORDER BY e.expires_at LIMIT $8 FOR UPDATE SKIP LOCKED
     )
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
@@ -36,10 +36,12 @@ class SqlCheckpoints:
 
     async def register(self, follower: FollowerId, log_id: str, start: Position) -> None:
         """See `Checkpoints.register`."""
+        await self._database.alone(lambda c: self._register(c, follower, log_id, start))  # durable like its table
+
+    async def _register(self, connection: AsyncConnection, follower: FollowerId, log_id: str, start: Position) -> None:
         row = {"name": follower.name, "version": follower.version, "partition": follower.partition, "log_id": log_id}
         row |= {"position": start.offset, "owner": None, "epoch": 0, "heartbeat": 0, "generation": new_generation()}
-        inserting = insert(self._database.dialect, checkpoints, ())
-        await self._database.alone(lambda c: c.execute(inserting, row))  # durable like its table
+        await connection.execute(insert(self._database.dialect, checkpoints, ()), row)
 
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
@@ -88,6 +90,21 @@ class SqlCheckpoints:
     ) -> None:
         """See `Checkpoints.advance`."""
         await self._database.transaction(lambda c: move(c, claim, after, to, parked, unparked))
+
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+        return await self._database.alone(lambda c: self._register_part(c, follower, log_id, start, apart))
+
+    async def _register_part(
+        self, connection: AsyncConnection, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]
+    ) -> bool:
+        there = {checkpoint.follower.partition for checkpoint in await read_checkpoints(connection, follower)}
+        if follower.partition in there:
+            return True
+        if not there <= set(apart):
+            return False
+        await self._register(connection, follower, log_id, start)
+        return True
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`."""

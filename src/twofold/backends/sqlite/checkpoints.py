@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, TypeVarTuple
 
@@ -119,6 +119,10 @@ class SqliteCheckpoints:
         """See `Checkpoints.advance`."""
         await self._write(move, claim, after, to, parked, unparked)
 
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+        return await self._write(_register_part, follower, log_id, start, apart)
+
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`."""
         await self._write(_split, claim, at, parts)
@@ -157,6 +161,18 @@ def move(
         where = (entry.kind, entry.key, entry.position.partition, entry.position.offset)
         what = (entry.error, entry.since.isoformat(), entry.tries, entry.traceback)
         db.execute(_SQL["park"], (*whose, *where, *what))
+
+
+def _register_part(
+    db: apsw.Connection, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]
+) -> bool:
+    there = {checkpoint.follower.partition for checkpoint in read_checkpoints(db, follower)}
+    if follower.partition in there:
+        return True
+    if not there <= set(apart):
+        return False
+    _register(db, follower, log_id, start)
+    return True
 
 
 def _split(db: apsw.Connection, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:

@@ -44,6 +44,7 @@ from twofold.testing.conformance.bank import (
 )
 from twofold.testing.conformance.checkpoints import all_parked, claimed
 from twofold.testing.conformance.material import own_feed, place_in, place_of
+from twofold.write.log import Loaded
 
 
 class AppConformance(OnBackend):
@@ -97,6 +98,25 @@ class AppConformance(OnBackend):
         assert all(done.state.balance == done.receipt.version for done in dones)
         with pytest.raises(VersionConflict):
             await two.execute(accounts, "a", Deposit(1), expected_version=23)
+
+    async def test_after_a_conflict_only_what_is_new_is_loaded(
+        self, one: Running, two: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A process decides on the state it knows; another one's append costs it that event, not the stream again."""
+        for running in (two, two, two, one):
+            await running.execute(accounts, "a", Deposit(1))
+        loaded: list[int] = []
+        load = two.log.load
+
+        async def noted(*arguments: Any, **options: Any) -> Loaded:
+            found = await load(*arguments, **options)
+            loaded.append(len(found.events))
+            return found
+
+        monkeypatch.setattr(two.log, "load", noted)
+        done = await two.execute(accounts, "a", Deposit(1), command_id="once")
+        assert (done.state, done.receipt.version, loaded) == (Account(5), 5, [1])
+        assert await two.load(accounts, "a") == (Account(5), 5)
 
     async def test_g10_what_is_refused_changes_nothing(self, one: Running) -> None:
         """Neither `Rejected` nor a conflict leaves a trace, and the command id stays unused."""

@@ -140,6 +140,37 @@ class CheckpointConformance(OnBackend):
         found = await checkpoints.all_partitions(ONE)
         assert [row.position for row in found] == [at(9, 2), at(0, 3)]
 
+    async def test_g5_a_former_partition_is_not_registered_again(
+        self, checkpoints: Checkpoints, splitting: SplitsCheckpoints
+    ) -> None:
+        """By a process that does not know its parts, nor a part as long as the whole is there."""
+        assert await splitting.register_part(FIRST, LOG_ID, at(0, 1), [])
+        assert await splitting.register_part(FIRST, LOG_ID, at(7, 1), [])
+        assert not await splitting.register_part(SECOND, LOG_ID, at(0, 2), [3])
+        await splitting.split(await claimed(checkpoints, FIRST), at(0, 1), {2: [], 3: []})
+        assert not await splitting.register_part(FIRST, LOG_ID, at(0, 1), [])
+        assert await splitting.register_part(SECOND, LOG_ID, at(7, 2), [3])
+        assert await splitting.register_part(ONE.in_partition(4), LOG_ID, at(1, 4), [1, 2, 3])
+        found = await checkpoints.all_partitions(ONE)
+        assert [row.position for row in found] == [at(0, 2), at(0, 3), at(1, 4)]
+
+    async def test_g5_of_a_partition_and_its_parts_one_is_registered(
+        self, splitting: SplitsCheckpoints, checkpoints: Checkpoints
+    ) -> None:
+        """By processes that know the split, and others that do not, at the same moment."""
+        if not isinstance(checkpoints, SplitsCheckpoints):
+            raise TypeError(checkpoints)
+        for version in range(1, 9):
+            one = FollowerId("one", version)
+            mine, whole = ({2: [3], 3: [2]}, checkpoints) if version % 2 else ({3: [2], 2: [3]}, splitting)
+            parts = [splitting.register_part(one.in_partition(n), LOG_ID, at(0, n), mine[n]) for n in mine]
+            registered = await asyncio.gather(
+                parts[0], whole.register_part(one.in_partition(1), LOG_ID, at(0, 1), []), parts[1]
+            )
+            found = [row.follower.partition for row in await checkpoints.all_partitions(one)]
+            assert found in ([1], [2, 3]), version
+            assert sum(registered) == len(found)
+
     async def test_a_holder_hears_at_its_next_beat_who_would_take_over(
         self, checkpoints: Checkpoints, others: Checkpoints
     ) -> None:

@@ -416,6 +416,26 @@ class RollupConformance(OnBackend):
                 assert row is not None
                 assert row.rows == 9
 
+    @pytest.mark.parametrize("from_scratch", [False, True])
+    async def test_g8_a_rebuild_of_the_source_by_a_tool_shows_a_changed_rollup(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, from_scratch: bool
+    ) -> None:
+        """No process of the new App has ever run: its rollup has neither table nor rows."""
+        model = Model()
+        changed = model.by_owner(2, where={})
+        async with model.app.open(log, read_store=store) as old:
+            await put(old, "1", owner="a", status="draft")
+            done = await put(old, "2", owner="a")
+            await old.get(model.of_owner, "a", after=done.receipt)
+        async with model.having(model.source, changed).look(other_log, read_store=other_store) as tool:
+            async with aclosing(operate.rebuild(tool, model.source, from_scratch=from_scratch)) as positions:
+                async for _ in positions:
+                    pass
+            row = await tool.get(changed, "a", after=done.receipt)
+            assert row is not None
+            assert row.rows == 2
+            assert await is_live(other_store, changed)
+
     async def test_g8_a_new_version_of_the_source(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import to_builtins
+from msgspec import json, to_builtins
 from msgspec.structs import replace
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos import layout, places
-from twofold.backends.cosmos.client import Changes
+from twofold.backends.cosmos.changes import EMPTY, Changes
 from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Document, Tip
 from twofold.backends.cosmos.ranges import Physical
@@ -180,11 +180,11 @@ class Container:
         later = [(lsn, document) for lsn, document in range_.documents if lsn > after]
         lsns = sorted({lsn for lsn, _ in later})[: min(limit, 1 + int(self._draw() * MOST_IN_PAGE))]
         if not lsns:
-            return Changes((), range_.lsn, range_.lsn)
+            return Changes(EMPTY, range_.lsn, range_.lsn)
         found = [(lsn, self._draw(), {**one, "_lsn": lsn}) for lsn, one in later if lsn <= lsns[-1]]
         documents = [one for *_, one in sorted(found, key=lambda of_one: of_one[:2])]
         upto = after if self._draw() < TWICE else lsns[-1]
-        return Changes(documents, upto, range_.lsn)
+        return Changes(json.encode({"Documents": documents}), upto, range_.lsn)
 
     def split(self, pick: float) -> Range:
         """Split a range, between two of its ids if it has as many. Returns the former one."""

@@ -134,7 +134,7 @@ def run_histories(
 
 @contextmanager
 def _collected_by_hand() -> Iterator[None]:
-    """Collect no garbage within a history: that takes a fifth of its time. It leaves a few megabytes."""
+    """Collect no garbage within a history: that takes a fifth of the time. It leaves a few megabytes."""
     before = gc.isenabled()
     gc.disable()
     try:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from twofold.ambient import Ambient
 from twofold.backends.cosmos.address import Address
-from twofold.backends.cosmos.client import Changes
+from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.layout import Document
 from twofold.backends.cosmos.log import CosmosLog
 from twofold.backends.cosmos.places import lsn_of
@@ -22,7 +22,7 @@ from twofold.testing.simulation.container import RID, Container
 from twofold.testing.simulation.remote import Remote, at_once
 from twofold.testing.simulation.storage import Storage
 from twofold.testing.simulation.stores import SimulatedLog, appended, available
-from twofold.write.log import Loaded
+from twofold.write.log import Loaded, final
 
 log = logging.getLogger("twofold.log")
 
@@ -98,7 +98,7 @@ class _Streams:
     async def _append(self, append: Append) -> Receipt | TwofoldError:
         id_ = append.stream.id
         try:
-            outcome, range_ = await appended(
+            (outcome, range_), doubt = await appended(
                 lambda: self._container.holding(id_).link,
                 lambda: self._storage.append(append, self._ambient),
                 append.command_id,
@@ -107,7 +107,7 @@ class _Streams:
         except TwofoldError as error:
             return error
         if not isinstance(outcome, Receipt):
-            return outcome
+            return final(outcome, append, doubt)
         if outcome.events and not outcome.repeated:
             try:
                 await self.in_range(range_)

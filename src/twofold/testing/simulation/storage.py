@@ -72,6 +72,9 @@ class Watch(Protocol):
     def numbered(self, part: Numbered) -> None:
         """A part of a partition that has split has got its number."""
 
+    def registered(self, parts: Sequence[Checkpoint]) -> None:
+        """A follower may have got a checkpoint in another partition: these are all."""
+
     def split(self, before: Checkpoint, claim: Claim, parts: Sequence[Checkpoint]) -> None:
         """A checkpoint was replaced by those of parts of its partition; these are new."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 from twofold.ambient import Ambient
@@ -17,7 +17,7 @@ from twofold.read.projection import Key, Table
 from twofold.read.store import Changes, Condition, Counted, Query, QueryResult, StoredTable
 from twofold.testing.simulation.remote import Kind, NoAnswer, NotSent, Remote, at_once
 from twofold.testing.simulation.storage import Storage
-from twofold.write.log import Loaded
+from twofold.write.log import Loaded, final
 
 T = TypeVar("T")
 
@@ -33,14 +33,19 @@ async def available(link: Remote, work: Callable[[], T], kind: Kind = "look", *,
         raise Unavailable(str(error)) from error
 
 
-async def appended(link: Callable[[], Remote], work: Callable[[], T], command_id: str, ambient: Ambient) -> T:
-    """Append, again and again while the response is lost. Raises: what `work` raises, Unavailable, OutcomeUnknown."""
+async def appended(
+    link: Callable[[], Remote], work: Callable[[], T], command_id: str, ambient: Ambient
+) -> tuple[T, str | None]:
+    """Append, again and again while the response is lost; the loss is returned with the result.
+
+    Raises: what `work` raises, Unavailable, OutcomeUnknown.
+    """
     doubt: NoAnswer | None = None
     for attempt in range(RESENDS + 1):
         if attempt:
             await asyncio.sleep(ambient.random() * RESEND_AFTER_S)
         try:
-            return await link().ask(work, "append", syncs=True)
+            return await link().ask(work, "append", syncs=True), None if doubt is None else str(doubt)
         except NoAnswer as error:
             doubt = error
         except NotSent as error:
@@ -75,7 +80,10 @@ class SimulatedLog(DenseFeed):
 
     async def commit(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         """See `Log.commit`. When the response is lost, the batch is sent again; its command ids make that safe."""
-        return await appended(lambda: self.link, lambda: self._append(batch), batch[0].command_id, self._ambient)
+        outcomes, doubt = await appended(
+            lambda: self.link, lambda: self._append(batch), batch[0].command_id, self._ambient
+        )
+        return [final(outcome, append, doubt) for outcome, append in zip(outcomes, batch, strict=True)]
 
     def _append(self, batch: Sequence[Append]) -> Sequence[Receipt | TwofoldError]:
         self._storage.clock = self._ambient
@@ -152,6 +160,16 @@ class SimulatedCheckpoints:
         """See `Checkpoints.register`."""
         await self._change(lambda: at_once(self._memory().register(follower, log_id, start)), durable=True)
 
+    async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
+        """See `SplitsCheckpoints.register_part`."""
+
+        def register() -> bool:
+            registered: bool = at_once(self._memory().register_part(follower, log_id, start, apart))
+            self._storage.watch.registered(self._memory().parts(follower))
+            return registered
+
+        return await self._change(register, durable=True)
+
     async def read(self, follower: FollowerId) -> Checkpoint | None:
         """See `Checkpoints.read`."""
         return await available(self._link, lambda: at_once(self._memory().read(follower)))
@@ -220,6 +238,7 @@ class SimulatedCheckpoints:
             at_once(memory.split(claim, at, parts))
             names = [claim.follower.in_partition(number) for number in parts]
             self._storage.watch.split(before, claim, [memory.rows[name] for name in names if name not in there])
+            self._storage.watch.registered(memory.parts(claim.follower))
 
         await self._change(split)
 

@@ -154,6 +154,13 @@ class Watcher:
         """Only the holder releases it."""
         self.leases.held(claim, "released what another worker holds")
 
+    def registered(self, parts: Sequence[Checkpoint]) -> None:
+        """No two are in a partition and a part of it, whose events would be handled twice."""
+        numbers = {one.follower.partition for one in parts}
+        for one in parts:
+            if twice := numbers & {*self._before(one.follower.partition)}:
+                self.broken("G5", f"{one.follower} has a checkpoint, and there is one in partition {min(twice)}, too")
+
     def split(self, before: Checkpoint, claim: Claim, parts: Sequence[Checkpoint]) -> None:
         """The parts begin where the partition was left, with what it had parked, and nobody else may write in it."""
         self._counts["checkpoints split"] += 1
@@ -280,7 +287,9 @@ class Watcher:
         self._counts["tables replaced"] += 1
         for one in before:
             self.leases.gone(one.follower)
-        for now in self._storage.row_checkpoints.parts(before[0].follower) if before else ():
+        replacing = self._storage.row_checkpoints.parts(before[0].follower) if before else []
+        self.registered(replacing)
+        for now in replacing:
             self.leases.stolen(now.follower, now.epoch)
             lineage = list(self.courses.lineage(now.follower.partition))
             for one in [one for one in before if one.follower.partition in lineage]:

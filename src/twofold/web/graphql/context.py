@@ -14,7 +14,7 @@ from twofold.api import Api
 from twofold.app import Running
 from twofold.read.projection import Projection
 from twofold.read.query import Queries
-from twofold.web.commands import Asked, asked
+from twofold.web.commands import Asked, asked_with
 from twofold.web.consistency import Freshness
 from twofold.web.identity import scope_of
 from twofold.web.steps import Steps, request_id
@@ -25,6 +25,12 @@ class Answered(msgspec.Struct, frozen=True):
 
     data: bytes
     errors: Sequence[dict[str, Any]]
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """The outcome of a field that failed."""
+
+    error: Exception
 
 
 class Context:
@@ -39,6 +45,8 @@ class Context:
         self.token: str | None = None
         """Of the last command."""
         self.loaders: dict[Any, Any] = {}
+        self.outcomes: dict[str, Any] = {}
+        """Of the fields of a mutation that were executed, by response key: results, and `Raised`."""
         self._scopes: dict[int, Mapping[str, Any]] = {}
 
     async def scope(self, projection: Projection[Any]) -> Mapping[str, Any]:
@@ -61,7 +69,7 @@ class Context:
 
     async def asked(self, path: str) -> Asked:
         """The request for the field with this response path: with a key, it has command ids of its own."""
-        one = self._asked or await asked(self.request)
+        one = self._asked or await asked_with(self.request, None)
         steps = Steps(request_id(*self._key, path)) if self._key else None
         return OfField(one.request, one.running, one.idempotency, one.actor, one.correlation_id, steps, self)
 

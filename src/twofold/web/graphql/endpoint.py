@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from twofold.api.addresses import Address
 from twofold.errors import TwofoldError
 from twofold.graphql.documents import Operation, Refused
 from twofold.web.bodies import JsonRequest
-from twofold.web.commands import Asked, asked
+from twofold.web.commands import asked_with
 from twofold.web.consistency import freshness
 from twofold.web.graphql.context import Context
 from twofold.web.graphql.errors import of_problem, of_request
@@ -120,11 +121,11 @@ class GraphqlEndpoint:
         if request.method == "GET":
             raise Problem(405, "method-not-allowed", "A mutation must be sent by POST", {"Allow": "POST"})
         variables = operation.variables(sent.variables or {})
-        this = await asked(request)
+        this = await asked_with(request, None)
         key = printable_header(request.headers, "Idempotency-Key")
         scope = () if key is None else (None if this.actor is None else this.actor.id, "POST", PATH, key)
         steps = Steps(request_id(*scope)) if scope else None
-        whole = Asked(request, this.running, this.idempotency, this.actor, this.correlation_id, steps)
+        whole = replace(this, steps=steps)
         context = Context(request, await freshness(request, None), this, scope)
 
         async def handle() -> Response:

@@ -12,13 +12,15 @@ import msgspec
 from twofold.api import Api
 from twofold.graphql.documents import Documents, Operation
 from twofold.graphql.limits import Limits
+from twofold.graphql.mutation import mutation_of
 from twofold.graphql.plan import Fallback, NotCompiled, plan_of
 from twofold.graphql.schema import schema_of
 from twofold.read.tree import ReadsTrees
 from twofold.web.forms import JsonForm
 from twofold.web.graphql.compiled import answered
-from twofold.web.graphql.context import Answered, Context
+from twofold.web.graphql.context import Answered, Context, Raised
 from twofold.web.graphql.errors import of_execution
+from twofold.web.graphql.mutations import run_in_turn
 from twofold.web.graphql.resolvers import resolve
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -27,8 +29,8 @@ log = logging.getLogger("twofold.web")
 
 
 class Execution:
-    """The schema of an Api with its documents. `compiled` counts operations that were one statement, `fallbacks` the
-    others by their reason.
+    """The schema of an Api with its documents. `compiled` counts queries that were one statement, and mutations whose
+    fields were executed in turn; `fallbacks` what graphql-core's executor did, by the reason.
     """
 
     def __init__(self, api: Api, limits: Limits = Limits()) -> None:  # noqa: B008 (it is frozen)
@@ -41,24 +43,32 @@ class Execution:
         self.fallbacks: Counter[Fallback] = Counter()
 
     def close(self) -> None:
-        """Tell nobody the schema."""
+        """Hide the schema."""
         self.is_open = False
         self.documents = Documents(self.schema, self.documents.limits, introspection=False)
 
     async def run(self, operation: Operation, variables: Any, given: dict[str, Any], context: Context) -> Answered:
         """The result of an operation; `variables` are coerced, `given` as they were sent."""
-        if operation.kind == "query":
-            try:
+        try:
+            if operation.kind == "query":
                 found = await self._compiled(operation, variables, context)
-            except NotCompiled as error:
-                self.fallbacks[error.why] += 1
-                context.parked.clear()
             else:
-                self.compiled += 1
-                return found
+                found = await self._in_turn(operation, variables, context)
+        except NotCompiled as error:
+            self.fallbacks[error.why] += 1
         else:
-            self.fallbacks[Fallback.MUTATION] += 1
+            self.compiled += 1
+            return found
+        context.parked.clear()
         return await self._executed(operation, given, context)
+
+    async def _in_turn(self, operation: Operation, variables: Any, context: Context) -> Answered:
+        """Raises: NotCompiled; then the executor goes on after the fields that `context.outcomes` has."""
+        data = await run_in_turn(mutation_of(operation, self.schema, variables), variables, context)
+        if data is None:
+            failed = any(isinstance(one, Raised) for one in context.outcomes.values())
+            raise NotCompiled(Fallback.REFUSED if failed else Fallback.MUTATION)
+        return Answered(data, ())
 
     async def _compiled(self, operation: Operation, variables: Any, context: Context) -> Answered:
         """Raises: NotCompiled."""

@@ -89,7 +89,7 @@ class EventsRoute(SocketRoute):
         await check_allowed(request, self._allow, {})
         sent = request.query_params.multi_items()
         if len(sent) > 1 or any(name != "after" for name, _ in sent):
-            raise Problem(400, "invalid-request", "The only parameter here is after, the token to go on from")
+            raise Problem(400, "invalid-request", "The only parameter here is after, the token to resume from")
         place = await self._happening.place(sent[0][1] if sent else None)
         return _Following(self._encoding, {}, (), {}, self._allow, _Place(self._happening, place))
 

@@ -29,7 +29,7 @@ class Sessions:
     `https://garage.example`: a login, or a request with the cookie, from a page of any other origin is refused (403).
     Unless they are all on this machine, they must be https, and so must the App be for its users.
 
-    A session ends after `lasts`, when the `expires` of its actor has come, or with `end`, at once and in every process.
+    A session ends after `lasts`, when the `expires` of its actor has passed, or with `end`, at once in every process.
     It is a stream of `login_sessions`, whose id is a hash of the cookie: a reader of the log cannot use it. Every
     request with the cookie reads that stream.
 

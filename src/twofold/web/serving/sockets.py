@@ -1,4 +1,4 @@
-"""Sockets that listen: made, named, and told apart by who can reach them."""
+"""Listening sockets: making and naming them, and telling apart who can reach them."""
 
 from __future__ import annotations
 

@@ -48,5 +48,6 @@ class InTime:
         overtaken = isinstance(attempt.asked, Retry) and isinstance(getattr(outcome, "__cause__", None), LeaseLost)
         if isinstance(outcome, Unavailable | OutcomeUnknown | Unanswered) and not (left or overtaken):
             self.broken(ENGINE, f"nothing was wrong, but {attempt.label} got {outcome!r}")
-        if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S:
+        splits = self.history.counts["partitions split"]  # each hands over every checkpoint of a partition
+        if took_s > getattr(attempt.asked, "wait_s", 0.0) + IN_TIME_S * (1 + splits):
             self.broken("G6", f"nothing was wrong, but {attempt.label} had to wait for {took_s:.3f} s")

@@ -1,0 +1,94 @@
+"""The lease of a call that follows on demand, in virtual time. What it folds is in the conformance suite."""
+
+import asyncio
+from contextlib import aclosing
+
+from tests.feed.test_follow import ONE, Noting, now, stopped
+from twofold.backends.memory import MemoryLog
+from twofold.feed.catching_up import caught_up
+from twofold.feed.feed import FeedPage
+from twofold.feed.follow import Following
+from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
+from twofold.messages import BEGINNING, Position
+from twofold.testing import virtual_time
+from twofold.testing.conformance.material import appended
+
+CALL_LEASE_S = LEASE_S * CALL_SHARE
+
+
+async def held_by(log: MemoryLog, owner: str) -> None:
+    """A worker, or a call, that gives no more signs of life holds the checkpoint."""
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
+    assert seen is not None
+    assert await log.checkpoints.claim(seen, owner) is not None
+
+
+def called(follower: Noting, owner: str) -> asyncio.Task[list[FeedPage]]:
+    """A call that waits for as long as it takes."""
+
+    async def call() -> list[FeedPage]:
+        following = Following(follower, follower.log, follower.log.checkpoints, owner)
+        end: list[Position] = [await follower.log.head()]
+        async with aclosing(caught_up([following], ONE.name, follower.log, end, 1_000 * LEASE_S)) as pages:
+            return [page async for _, page in pages]
+
+    return asyncio.create_task(call())
+
+
+def slow(log: MemoryLog, seconds: float) -> Noting:
+    """A follower that takes so long for each page."""
+    follower = Noting(log)
+
+    async def takes_long() -> None:
+        await asyncio.sleep(seconds)
+
+    follower.before = takes_long
+    return follower
+
+
+def test_g5_a_dead_call_is_replaced_when_its_own_lease_has_run_out_and_a_dead_worker_later() -> None:
+    async def main() -> None:
+        for owner, lease_s in ((f"dead{CALLING}", CALL_LEASE_S), ("dead", LEASE_S)):
+            log = MemoryLog()
+            await appended(log, "note-1", "a")
+            await held_by(log, owner)
+            began, follower = now(), Noting(log)
+            await called(follower, "taker")
+            assert follower.seen == [1]
+            assert lease_s <= now() - began <= lease_s + CLAIM_POLL_S
+
+    virtual_time.run(main())
+
+
+def test_g5_a_call_gives_signs_of_life_while_a_page_is_slow() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        first, second = slow(log, LEASE_S * 20), Noting(log)
+        calls = [called(first, "first"), called(second, "second")]
+        await asyncio.gather(*calls)
+        assert (first.seen, second.seen) == ([1], [])
+
+    virtual_time.run(main())
+
+
+def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_over() -> None:
+    """Both are slower than a call's lease and give no signs of life: each in turn would fence the other off."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+
+        async def silent(_: object) -> str | None:
+            return None
+
+        log.checkpoints.beat = silent  # type: ignore[method-assign]
+        both = [slow(log, 2 * CALL_LEASE_S) for _ in range(2)]
+        calls = [called(follower, f"call {number}") for number, follower in enumerate(both)]
+        done, _ = await asyncio.wait(calls, timeout=100 * LEASE_S)
+        assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
+        assert len(done) == 2
+        await asyncio.gather(*map(stopped, calls))
+
+    virtual_time.run(main())
