@@ -1,8 +1,7 @@
 """SQL commands: PostgreSQL functions that decide, many in a transaction, each with an outcome of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
+from tests.backends.postgres_session import session
 from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
 from twofold.backends.postgres import forgetting
 from twofold.backends.postgres.connection import LOST
@@ -127,15 +127,6 @@ def url(new_store: Callable[[], str]) -> str:
     made = new_store()
     execute(made, TABLES)
     return made
-
-
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[Any]:
-    other = await asyncpg.connect(url)
-    try:
-        yield other
-    finally:
-        await other.close()
 
 
 async def outcome(calling: Any) -> Any:

@@ -41,8 +41,7 @@ class Fallback(Enum):
     REFUSED = "an argument, a rule, a scope or a command refuses one of its fields: the others still have their results"
     DEEP = "it nests so many relations that the engine refuses the statement: about 16 levels on SQLite"
     UNUSUAL = (
-        "a row holds a value that the database engine writes differently: an infinite time, "
-        "a decimal of over 99 digits"
+        "a row holds a value that the database engine writes differently: an infinite time, a decimal of over 99 digits"
     )
 
 
