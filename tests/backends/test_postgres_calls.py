@@ -205,7 +205,7 @@ async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytes
         assert await sql.fetchval("SELECT count(*) FROM tb_user") == 5
 
 
-async def test_without_the_right_to_forget_commands_run(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
         running.log.sql._forgetting.add(["x"])  # type: ignore[attr-defined]

@@ -12,13 +12,15 @@ import pytest_asyncio
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Join, Rename, User, Write, api_of, members, users, writings
+from tests.graphql.forum import Join, Rename, User, Write, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
 from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.graphql.plan import Fallback
 from twofold.web import docs
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
+from twofold.web.graphql import endpoint
+from twofold.web.openapi import PROBLEMS
 from twofold.web.problems import Problem
 
 MEDIA = "application/graphql-response+json"
@@ -147,6 +149,12 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
         assert reused["extensions"]["code"] == "IDEMPOTENCY_KEY_REUSED"
         ids = [one.command_id for one in await running.running.history("member-a")]
         assert len(set(ids)) == 3
+
+
+def test_no_error_of_the_server_is_kept_for_a_key() -> None:
+    """Whatever problem has a status of 500 or above in REST may be gone when the request comes again."""
+    kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}
+    assert {kind.upper().replace("-", "_") for kind in kinds} == endpoint._SERVER_ERRORS
 
 
 async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +297,17 @@ async def test_rules_and_scopes(compiling: str) -> None:
         assert response.headers["cache-control"] == "private"
         assert len((await running.send(NAMES, {"authorization": "root"})).json()["data"]["users"]) == 3
         assert running.execution.compiled == 2
+
+
+async def test_rows_of_something_that_must_exist(any_store: str) -> None:
+    api = Api(forum, actor=nobody)
+    api.page(posts, at="GET /users/{author_id}/posts", name="posts_of", exists=members)
+    async with site(any_store, api) as running:
+        await fill(running.running, users=1, posts=2)
+        found = await running.data('{ postsOf(authorId: "u0") { title } }')
+        assert len(found["postsOf"]) == 2
+        [error] = await running.errors('{ postsOf(authorId: "u9") { title } }')
+        assert (error["message"], error["extensions"]["code"]) == ("There is no member 'u9'", "NOT_FOUND")
 
 
 async def test_allow_sees_the_arguments(sqlite: str) -> None:
