@@ -15,7 +15,7 @@ from mutants.tracing import noted
 
 SQLITE = "src/twofold/backends/sqlite"
 ON_SQLITE = {"append": "batch", "commit": "read_store", "streams": "log", "part": "log", "client": "log"}
-FIRST = 10  # of the noted ones, before those whose time is not known
+FIRST = 10  # of those that run the line, then of those that run its file, before those whose time is not known
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
 
@@ -45,19 +45,25 @@ class Likely:
 
     def of(self, defect: Defect, text: str) -> Sequence[str]:
         """All tests that may notice it, in order."""
-        running = self._running(defect, text)
-        mirrored = [test for test in self._tests if _mirrors(test, defect.file)]
-        beside = [test for test in self._tests if test.startswith(_area(defect.file)) and test not in mirrored]
-        users = _importing(defect.file, [test for test in self._tests if test not in self.seconds])
-        near = [test for test in _once([*users, *mirrored, *beside]) if test not in self.seconds]  # slow, or new
-        relevance = self._relevance(defect.file)
-        rank = {**dict.fromkeys(beside, 2), **dict.fromkeys(mirrored, 1), **dict.fromkeys(users, 0)}
-        near = list(_variety(sorted(near, key=lambda test: (rank[test], *relevance(test)))))
-        order = sorted(running, key=lambda test: self._rank(test, defect.file))
-        best = [test for test, _ in self._noticed[defect.file].most_common(8) if test in running or test in near]
+        running, file = self._running(defect, text), defect.file
+        beside = [test for test in self._tests if test.startswith(_area(file))]
+        mirrored = [test for test in beside if _mirrors(test, file)]
+        near = self._near(file, mirrored, beside)
+        order = sorted(running, key=lambda test: self._rank(test, file))
+        around = sorted(self._lines[file], key=lambda test: self._rank(test, file))
+        best = [test for test, _ in self._noticed[file].most_common(8) if test in running or test in near]
         various = list(_variety(order))
-        alternately = [*various[:FIRST], *_alternately(near if running else mirrored, various[FIRST:])]
-        return [test for test in _once([*best, *alternately, *beside, *order]) if test not in self.failing]
+        others = _alternately(near if running else mirrored, various[FIRST:])
+        found = _once([*best, *various[:FIRST], *around[:FIRST], *others, *beside, *order])
+        return [test for test in found if test not in self.failing]
+
+    def _near(self, file: str, mirrored: Sequence[str], beside: Sequence[str]) -> Sequence[str]:
+        """Tests that were not noted, since they are slow or new: users of the module, then those of its folder."""
+        users = _importing(file, [test for test in self._tests if test not in self.seconds])
+        rank = {**dict.fromkeys(beside, 2), **dict.fromkeys(mirrored, 1), **dict.fromkeys(users, 0)}
+        relevance = self._relevance(file)
+        near = [test for test in rank if test not in self.seconds]
+        return list(_variety(sorted(near, key=lambda test: (rank[test], *relevance(test)))))
 
     def _relevance(self, file: str) -> Callable[[str], tuple[bool, float]]:
         """Tests of a store without notes: first those that run the module of this name on SQLite, and little else."""

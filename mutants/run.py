@@ -18,7 +18,8 @@ from mutants.nursery import SIMULATION
 from mutants.trial import Nursery, Outcome, files_of
 
 JOURNAL = KEPT / "journal.jsonl"
-FRESH_FILES = 3
+FRESH_FILES = 5
+THOROUGH_S = 10.0  # with so much effort a survivor is also tried in a new process: its function may have run at import
 SIMULATED = ("src/twofold/feed/", "src/twofold/read/", "src/twofold/react/", "src/twofold/write/", "src/twofold/app.py")
 SIMULATED_STORES = ("src/twofold/backends/memory/", "src/twofold/backends/partitioned/")
 
@@ -96,13 +97,15 @@ class Run:
         is_simulated = defect.file.startswith(SIMULATED + SIMULATED_STORES)
         histories = self._effort.histories if is_simulated else 0
         outcome = self._run(self._nursery, changes, order, histories)
-        if not outcome.refused:
+        is_settled = outcome.by is not None or self._effort.tests_s < THOROUGH_S or defect.file.endswith(".sql")
+        if is_settled and not outcome.refused:
             return outcome
         nursery = Nursery(self._copy, self._server, files_of(order, FRESH_FILES))
         try:
-            return self._run(nursery, {}, order, histories) if nursery.tests else Outcome("collection of the tests")
+            fresh = self._run(nursery, {}, order, histories) if nursery.tests else Outcome("collection of the tests")
         finally:
             nursery.close()
+        return msgspec.structs.replace(fresh, tests=outcome.tests + fresh.tests)
 
     def _run(self, nursery: Nursery, changes: Changes, tests: Sequence[str], histories: int) -> Outcome:
         """Until one fails that does so again, and not without the defect."""

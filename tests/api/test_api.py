@@ -217,6 +217,7 @@ PAGES: list[tuple[dict[str, Any], str]] = [
     ({"only": {"none": 1}}, "only: loans has no field 'none'"),
     ({"only": {"title__near": 1}}, "only: title__near"),
     ({"order_by": "words"}, "order_by: words is kept as JSON and has no order"),
+    ({"limit": 0}, "limit must be 1 to 500, not 0"),
     ({"limit": 501}, "limit must be 1 to 500, not 501"),
     ({"exists": copies}, "exists= needs one parameter in the path"),
     ({"returns": not_annotated}, "annotate what returns= returns"),

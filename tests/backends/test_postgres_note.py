@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
@@ -14,8 +13,11 @@ import msgspec
 import pytest
 
 from devservers.postgres import execute
+from tests.backends.postgres_session import session
 from twofold import App, Decider, Projection, Recorded, Rejected, Running, Stored, VersionConflict
+from twofold.backends.postgres.forms import install
 from twofold.messages import BEGINNING
+from twofold.sql.forms import forms_of
 from twofold.testing.conformance.everything import IN_ORDER, Everything
 
 
@@ -96,15 +98,6 @@ app = App(
 @pytest.fixture
 def url(new_store: Callable[[], str]) -> str:
     return new_store()
-
-
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[Any]:
-    other = await asyncpg.connect(url)
-    try:
-        yield other
-    finally:
-        await other.close()
 
 
 def paid(amount: object, **more: object) -> dict[str, object]:
@@ -387,6 +380,31 @@ async def test_what_the_codec_writes_fits_and_what_it_cannot_read_does_not(url: 
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await note(sql, "all-1", None, {"type": "Everything", "data": {"id": "x", name: value}})
             assert (refused.value.sqlstate, refused.value.detail) == ("TF007", f"Everything.{name}")
+
+
+async def test_two_processes_that_open_it_for_the_first_time_do_not_fail(url: str) -> None:
+    """Both see that nothing is written yet."""
+    forms = forms_of([purse], [Tagged], app.codec)
+    async with session(url) as one, session(url) as other:
+        async with one.transaction():
+            await install(one, "purses", forms)
+            late = asyncio.create_task(install(other, "purses", forms))
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1"
+            while not late.done() and not await one.fetchval(waiting, other.get_server_pid()):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert not late.done()
+        await late
+        assert await one.fetchval("SELECT count(*) FROM twofold.forms") == len(forms)
+
+
+async def test_opening_it_again_writes_nothing_which_most_roles_may_not(url: str) -> None:
+    async with app.open(url, work=False), session(url) as sql:
+        await sql.execute("""
+            CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''written''; END';
+            CREATE TRIGGER refuse BEFORE INSERT ON twofold.forms FOR EACH ROW EXECUTE FUNCTION refuse();
+        """)
+        async with app.open(url, work=False):
+            await note(sql, "purse-1", 0, paid(1))
 
 
 class Card(msgspec.Struct, tag_field="kind"):

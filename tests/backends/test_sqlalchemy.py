@@ -24,8 +24,8 @@ from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.schema import metadata
-from twofold.backends.sqlalchemy.tables import TableSql
-from twofold.errors import ConfigurationError, Unavailable
+from twofold.backends.sqlalchemy.tables import TableSql, table_name
+from twofold.errors import ConfigurationError, InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
 from twofold.read.publish import try_publish
@@ -294,6 +294,25 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:
         assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
     await store.close()
+
+
+async def test_what_depends_on_a_table_of_postgres_is_named(new_database: Callable[[], str]) -> None:
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    try:
+        for version in (1, 2):
+            claim = await prepared(store, tally(version))
+            await store.commit(tally(version), claim, BEGINNING, at(1), Changes({("a",): ("a", version)}))
+            await store.checkpoints.release(claim)
+        assert await try_publish(tally(2), store, MemoryLog(), look_for_lost=False)
+        await user.execute(f"CREATE VIEW deep AS SELECT id FROM {table_name(tally(1).follows)}")
+        with pytest.raises(
+            InvalidInput, match=r"tally v1 cannot be dropped: .*view deep depends on table .*\. Drop what"
+        ):
+            await store.drop(tally(1).follows)
+    finally:
+        await user.close()
+        await store.close()
 
 
 async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new_database: Callable[[], str]) -> None:

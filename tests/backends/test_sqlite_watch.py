@@ -77,3 +77,20 @@ async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
     await watch.close()
     await watch.wait(0.01)
+
+
+async def test_who_still_waits_hears_of_changes_after_another_one_has_left(
+    watch: Watch, other: apsw.Connection
+) -> None:
+    await watch.wait(FOREVER_S)
+    waiting = asyncio.create_task(watch.wait(FOREVER_S))
+    await watch.wait(0.01)
+    other.execute("INSERT INTO t VALUES (1)")
+    async with asyncio.timeout(20):
+        await waiting
+
+
+async def test_nothing_is_polled_while_nobody_waits(watch: Watch, other: apsw.Connection, bell: Rings) -> None:
+    await watch.wait(FOREVER_S)
+    await watch.wait(0.01)
+    assert not watch._wanted.is_set()

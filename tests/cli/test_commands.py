@@ -111,6 +111,7 @@ def test_the_feed_says_what_can_match_nothing(twofold: Callable[..., Result], co
     assert (result.exit_code, result.stdout) == (0, "")
     assert "no event of counting is stored as 'Removed'; it has Added" in result.stderr
     assert "counting has no streams order-…; it has counter" in result.stderr
+    assert twofold("feed", APP, "--type", "Added", "--stream", "counter-1").stderr == ""
 
 
 def test_a_rebuild_of_one_page_tells_its_pace(twofold: Callable[..., Result], counting: Any) -> None:

@@ -182,6 +182,7 @@ def test_a_store_that_may_not_be_touched(twofold: Callable[..., Result], countin
         (["rebuild", APP, "sums"], 1, "counting has no projection 'sums'; it has totals"),
         (["rebuild", "counting:nothing", "sums"], 1, "nothing has no projection 'sums'; it has none"),
         (["tables", APP, "--drop", "totals"], 2, "--drop: write NAME:VERSION, like order_view:1, not 'totals'"),
+        (["tables", APP, "--drop", ":1"], 2, "--drop: write NAME:VERSION, like order_view:1, not ':1'"),
         (["tables", APP, "--drop", "totals:1"], 1, "totals v1 is live"),
         (["tables", APP, "--drop", "totals:9"], 1, "there is no table of totals v9"),
         (["verify", APP, "sums"], 1, "counting has no projection 'sums'; it has totals"),

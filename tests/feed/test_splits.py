@@ -20,7 +20,7 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, ends, feeds, partition_of
+from twofold.feed.partitions import Splitting, ancestors, ends, feeds, learn, partition_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -75,6 +75,20 @@ def opened(of: Splits, log: LogStore, **more: Any) -> Any:
 
 def following(running: Running, partition: int) -> Following:
     return next(one for one in running.followers if one.follower_id.partition == partition)
+
+
+def test_one_unknown_partition_among_known_ones_is_learned_of(splits: Splits) -> None:
+    async def work() -> None:
+        log = await splits.log()
+        assert isinstance(log, Splitting)
+        known = len(log.parents())
+        splits.split()
+        await learn(log, [known])
+        assert len(log.parents()) == known
+        await learn(log, [1, known + 1])
+        assert len(log.parents()) == known + 2
+
+    splits.run(work)
 
 
 async def fill(running: Running) -> None:
@@ -177,6 +191,31 @@ def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partit
     splits.run(main)
 
 
+def test_whoever_loses_a_checkpoint_while_it_hands_it_over_claims_it_again(splits: Splits) -> None:
+    """Two do it at once: each claims it before the other has ended."""
+
+    async def main() -> None:
+        log, checkpoints, thefts = await splits.log(), splits.rows.checkpoints, iter(range(2))
+        divide = checkpoints.split
+
+        async def split(claim: Claim, *arguments: Any) -> None:
+            if next(thefts, None) is not None:
+                seen = await checkpoints.read(claim.follower)
+                assert seen is not None
+                assert await checkpoints.claim(seen, "two") is not None
+            await divide(claim, *arguments)
+
+        checkpoints.split = split  # type: ignore[method-assign]
+        async with opened(splits, log, work=False):
+            splits.split()
+            await refresh(log)
+            await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+            assert splits.partitions() == [2, 3, 4]
+            assert next(thefts, None) is None
+
+    splits.run(main)
+
+
 @pytest.mark.parametrize("pick", [0.0, 0.5, 0.99])
 def test_a_process_that_knows_no_split_brings_no_former_partition_back(splits: Splits, pick: float) -> None:
     """Not even after its parts have split as well."""
@@ -258,6 +297,12 @@ class SlowSplits:
             return await getattr(self._checkpoints, name)(*args)
 
         return called
+
+    def split(self, *args: Any) -> Any:
+        return self.__getattr__("split")(*args)
+
+    def register_part(self, *args: Any) -> Any:
+        return self.__getattr__("register_part")(*args)
 
 
 def test_a_split_while_the_app_is_opened(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:

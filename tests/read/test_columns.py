@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field, model_validator
 
@@ -230,6 +230,15 @@ def test_equal_numbers_have_one_text(number: Decimal) -> None:
     assert "E" not in text
     more_zeros = Decimal(f"{text}000" if "." in text else f"{text}.000")
     assert text == canonical_decimal(Decimal(text)) == canonical_decimal(more_zeros)
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**40), max_value=10**40))
+@example(Decimal("-0"))
+@example(Decimal("-0.00"))
+def test_a_column_holds_the_one_text_of_a_number(number: Decimal) -> None:
+    row = msgspec.defstruct("Row", [("d", Decimal)])
+    [value] = RowFormat(row).to_values(row(number))
+    assert f"{value:f}" == canonical_decimal(number)
 
 
 class Fussy(BaseModel, frozen=True):

@@ -123,6 +123,30 @@ async def test_lines_that_wait_are_written_before_others_and_at_the_end() -> Non
         assert json.loads(written.getvalue().splitlines()[-1])["event"] == "GET /3 200"
 
 
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_traceback_shows_what_an_error_came_after_unless_it_was_hidden(is_hidden: bool) -> None:
+    def stops() -> None:
+        raise Stopped
+
+    def fails() -> None:
+        try:
+            raise KeyError
+        except KeyError:
+            if is_hidden:
+                raise Stopped from None
+            stops()
+
+    with pytest.raises(Stopped) as raised:
+        fails()
+    text = without_messages((raised.type, raised.value, raised.tb))
+    assert ("builtins.KeyError" in text) is not is_hidden
+    assert text.endswith("Stopped")
+
+
 def test_a_traceback_has_no_messages() -> None:
     def fails() -> None:
         try:

@@ -66,7 +66,7 @@ async def test_a_token_becomes_an_actor() -> None:
         unsigned(alg="None"),
         unsigned(alg="HS256"),
         unsigned(),
-        token(exp=int(time.time()) - 1),
+        token(exp=int(time.time()) - 10 * SKEW_S),
         token(exp=None),
         token(exp="soon"),
         token(exp=float("inf")),
@@ -110,6 +110,11 @@ async def test_a_public_key_is_no_secret() -> None:
     signature = jwt.get_algorithm_by_name("HS256").sign(f"{header}.{payload}".encode(), PUBLIC.encode())
     forged = f"{header}.{payload}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     assert await by_public(bearer(forged)) is None
+
+
+async def test_a_token_has_ended_as_soon_as_it_ends() -> None:
+    """No skew of the clock prolongs it."""
+    assert await by_secret(bearer(token(exp=int(time.time()) - 1))) is None
 
 
 async def test_a_clock_that_is_ahead() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -229,6 +230,18 @@ class CheckpointConformance(OnBackend):
         assert now is not None
         assert (now.owner, now.position, now.epoch) == (None, at(2), 1)
         assert await claimed(others, ONE, "next") == Claim(ONE, 2)
+
+    async def test_g5_who_lets_go_of_one_keeps_every_other(self, checkpoints: Checkpoints) -> None:
+        """Of another name, version or partition, all of which it holds in the same epoch."""
+        several = [FollowerId(*one) for one in product(("one", "two"), (1, 2), (0, 1))]
+        held: list[Claim] = []
+        for follower in several:
+            await checkpoints.register(follower, LOG_ID, at(0, follower.partition))
+            held.append(await claimed(checkpoints, follower))
+        for number, claim in enumerate(held, 1):
+            await checkpoints.release(claim)
+            owners = [found.owner for one in several if (found := await checkpoints.read(one)) is not None]
+            assert owners == [None] * number + ["worker"] * (len(several) - number)
 
     async def test_what_is_parked_is_kept_in_order_and_the_first_stands(self, checkpoints: Checkpoints) -> None:
         """Rows and streams separately; a parked key stays parked from its first event."""

@@ -198,6 +198,19 @@ class CopyConformance(OnBackend):
             await (await copying(original, log)).run(silent)
 
     @of_copies
+    async def test_a_copy_that_was_never_begun_neither_goes_on_nor_ends(self, log: LogStore) -> None:
+        """Nor one that has ended, or that another process has begun from another source."""
+        assert isinstance(log, Imports)
+        copied, source, other = log.importing, "a" * 16, "b" * 16
+        for begun, ended in ((None, source), (source, other), (source, source)):
+            if begun is not None:
+                await copied.begin(begun, [BEGINNING])
+            if begun == ended:
+                await copied.end(begun)
+            with pytest.raises(InvalidInput, match="another process"):
+                await copied.end(ended)
+
+    @of_copies
     async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:
         """Nor copied: commands would be decided on half of the log. Once finished, it can be."""
         original = MemoryLog()

@@ -1,0 +1,97 @@
+"""The limits in docs/reference.md are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from twofold import failures, messages
+from twofold.backends.cosmos import part as cosmos
+from twofold.backends.memory import log as memory
+from twofold.backends.partitioned import runs
+from twofold.backends.postgres import log as postgres
+from twofold.backends.sqlite import log as sqlite
+from twofold.codec import form, roundtrip
+from twofold.feed import feed, follow, lease, parking_limit
+from twofold.react import runner
+from twofold.read import conditions, cursor, definition, freshness, room, rounds
+from twofold.web import idempotency
+from twofold.web.live import client, encoding, subscription
+from twofold.web.serving import uvicorn_server
+from twofold.write import execute, group_commit
+from twofold.write import log as write_log
+
+REFERENCE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
+LIMITS = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", REFERENCE.split("\n## Limits\n")[1], re.MULTILINE))
+KIB, MIB = 1024, 1024 * 1024
+PAGE_BYTES = {module.PAGE_BYTES for module in (cosmos, memory, postgres, sqlite, runs)}
+
+
+@pytest.mark.parametrize(
+    ("begins", "values", "in_code"),
+    [
+        ("id of a stream", "1 to {} printable", [messages.MAX_ID_LENGTH]),
+        ("one event", "{} MiB", [form.MAX_EVENT_BYTES / MIB]),
+        (
+            "one append",
+            "{} MiB of JSON, and {} events",
+            [write_log.MAX_APPEND_BYTES / MIB, write_log.MAX_APPEND_EVENTS],
+        ),
+        (
+            "values in an event",
+            "exponent beyond ±{}, no more than {} levels",
+            [form.MAX_DECIMAL_PLACES, roundtrip.MAX_DEPTH],
+        ),
+        ("fields of a row", "{}", [definition.MAX_COLUMNS]),
+        ("name of a field", "{} bytes", [definition.MAX_NAME_BYTES]),
+        ("fields of a key", "{}", [definition.MAX_COLUMNS_TOGETHER]),
+        ("indexes of a projection", "{}, ", [definition.MAX_INDEXES]),
+        ("key of a row", "{} bytes", [definition.MAX_KEY_BYTES]),
+        ("`limit` of `find`", "1 to {}", [conditions.MAX_LIMIT]),
+        (
+            "conditions of `find`",
+            "{}, where each member of a `__contains` counts; {} values in one `__in`, {} in all of them; {} members",
+            [conditions.MAX_CONDITIONS, conditions.MAX_VALUES, conditions.MAX_VALUES_TOGETHER, conditions.MAX_MEMBERS],
+        ),
+        ("cursor", "{} characters", [cursor.MAX_CURSOR_LENGTH]),
+        ("`wait_s`", "default {} s, at most {} s", [freshness.DEFAULT_WAIT_S, freshness.MAX_WAIT_S]),
+        ("what waits for one watcher", "{} KiB", [room.PENDING_BYTES / KIB]),
+        ("age of the token of a watcher", "{} events", [rounds.FAR_EVENTS]),
+        ("decisions of one `execute`", "{}, with pauses of up to {} s", [execute.MAX_ATTEMPTS, execute.MAX_PAUSE_S]),
+        ("appends in one group commit", "{}, or {} MiB", [group_commit.MAX_BATCH, group_commit.MAX_BATCH_BYTES / MIB]),
+        ("appends that wait", "{};", [group_commit.MAX_QUEUED]),
+        (
+            "page of the feed",
+            "{} to {} positions, or {} MiB",
+            [follow.SMALLEST_PAGE, feed.LARGEST_PAGE, max(PAGE_BYTES) / MIB],
+        ),
+        (
+            "lease of a follower",
+            "{} s, with a heartbeat every {} s; a waiting worker looks every {} s",
+            [lease.LEASE_S, lease.LEASE_S / lease.BEATS_PER_LEASE, lease.CLAIM_POLL_S],
+        ),
+        ("effects, and commands", "{}", [runner.COMMANDS_AT_ONCE]),
+        (
+            "tries of a reaction",
+            "{}, with pauses of {} to {} s",
+            [runner.MOST_TRIES, runner.PAUSES_S[0], runner.PAUSES_S[-1]],
+        ),
+        ("keys parked", "{};", [parking_limit.MOST_PARKED]),
+        ("traceback", "last {} characters", [failures.MOST_TRACEBACK]),
+        ("error text", "{} characters", [failures.MOST_ERROR]),
+        ("HTTP: a response", "{} MiB", [idempotency.MAX_KEPT_BYTES / MIB]),
+        ("live rows: rows in one event", "{} KiB", [encoding.FRAME_BYTES / KIB]),
+        ("live rows: heartbeats", "every {} s", [subscription.CHECK_EVERY_S]),
+        ("WebSocket", "{}; {} KiB", [client.MOST_SUBSCRIPTIONS, uvicorn_server.MESSAGE_BYTES / KIB]),
+    ],
+)
+def test_a_limit_is_that_of_the_code(begins: str, values: str, in_code: list[float]) -> None:
+    [said] = [limit for what, limit in LIMITS.items() if what.startswith(begins)]
+    assert values.format(*(f"{value:,g}" for value in in_code)) in said
+
+
+def test_pages_of_all_stores_are_as_large() -> None:
+    assert len(PAGE_BYTES) == 1
+    assert parking_limit.WITHIN_S == 60, "a minute"
