@@ -78,7 +78,13 @@ def _wrk(wrk: str, address: str, seconds: float, kind: str, count: int, text: st
         text=True,
     )
     total = re.search(r"(\d+) requests in ([\d.]+)(us|ms|s)", done.stdout)
-    if done.returncode or total is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+    if (
+        done.returncode
+        or total is None
+        or total[1] == "0"
+        or "Non-2xx" in done.stdout
+        or "Socket errors" in done.stdout
+    ):
         raise SideFailed(f"wrk, {kind}: {' '.join((done.stderr or done.stdout).split())[-300:]}")
     took_s = float(total[2]) * UNITS_MS[total[3]] / 1_000
     return Load("wrk", int(total[1]), took_s, _latency(done.stdout, "50"), _latency(done.stdout, "99"))

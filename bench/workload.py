@@ -69,7 +69,7 @@ def details(number: int, version: int = 1) -> dict[str, Any]:
 
 @cache
 def totals(events: int) -> Totals:
-    """What folding the first so many events comes to: placing and adding count, the last step is the status."""
+    """The result of folding the first `events`: placing and adding count, the last step is the status."""
     rows = items = amount = shipped = 0
     for number, version in history(events):
         if version <= 2:
@@ -82,7 +82,7 @@ def totals(events: int) -> Totals:
 
 @cache
 def product_totals(events: int) -> ProductTotals:
-    """What the first so many events come to, by their item lines."""
+    """The result of folding the first `events`, by their item lines."""
     lines = [item for number, version in history(events) if version <= 2 for item in details(number, version)["items"]]
     return ProductTotals(
         sum(line["quantity"] for line in lines), sum(line["quantity"] * line["price"] for line in lines)

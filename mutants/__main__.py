@@ -24,7 +24,7 @@ out = Console(highlight=False, soft_wrap=True)
 
 def main(
     only: Annotated[str, typer.Option(help="Files whose path begins so, such as src/twofold/write.")] = "",
-    seed: Annotated[int | None, typer.Option(help="Draw anew from the source as it is, instead of the lists.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Draw again from the source as it is now.")] = None,
     budget: Annotated[float, typer.Option(min=0.0, help="Minutes; then it ends with what it has.")] = 60.0,
     number: Annotated[list[int] | None, typer.Option(help="Of those made by hand; may be repeated.")] = None,
     kind: Annotated[str, typer.Option(help="hand, drawn, or all.")] = "all",
@@ -38,7 +38,7 @@ def main(
 ) -> None:
     """Plant defects in a copy of the tree, one at a time, and say which ones no test notices.
 
-    A run that is interrupted goes on where it stopped. Exits with 1 if a defect survived that is not listed as
+    An interrupted run resumes where it stopped. Exits with 1 if a defect survived that is not listed as
     harmless.
     """
     if draw:

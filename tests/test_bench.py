@@ -263,6 +263,7 @@ def test_a_tiny_scenario_runs_end_to_end(run: Run, book: Book) -> None:
     assert book.missing == {}
 
 
+@pytest.mark.slow  # a process for each side
 def test_folding_is_checked_on_every_side(run: Run, book: Book) -> None:
     log, events = run.filled("sqlite", 2_000), 2_000
     with run.sides("sqlite", ("twofold", "floor", "floor, events alone", "pure SQL"), log=log) as seats:

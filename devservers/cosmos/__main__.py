@@ -14,7 +14,8 @@ import apsw
 
 from devservers.cosmos.account import Account
 from devservers.cosmos.authorization import KEY_BYTES
-from devservers.cosmos.serving import Address, listening, serve
+from devservers.cosmos.serving import Address, serve
+from devservers.sockets import listening
 
 KEY_FILE = "cosmos.key"
 MOST_RANGES = 1_000
@@ -52,14 +53,14 @@ def _certificate(folder: Path | None) -> tuple[Path, Path]:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="cosmos",
+        prog="./dev cosmos",
         description="Run a development server that speaks Azure Cosmos DB's protocol; Ctrl-C ends it. "
         "Its key is COSMOS_KEY if that is set, otherwise one of its own.",
     )
     parser.add_argument("--port", type=int, default=0, metavar="N", help="on 127.0.0.1; without it, any free port")
     parser.add_argument("--data", metavar="FOLDER", help="keep its data there; without it the data ends with it")
     parser.add_argument("--ranges", type=int, default=1, metavar="N", help="of each container that is created")
-    parser.add_argument("--tls", action="store_true", help="with a certificate of its own making")
+    parser.add_argument("--tls", action="store_true", help="serve over TLS, with a self-signed certificate")
     options = parser.parse_args(arguments)
     if not 1 <= options.ranges <= MOST_RANGES:
         parser.error(f"--ranges must be from 1 to {MOST_RANGES}, not {options.ranges}")

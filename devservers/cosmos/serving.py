@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from devservers.cosmos.account import Account
 from devservers.cosmos.http import TRANSPORT, Served
+from devservers.sockets import HOST
 
-HOST = "127.0.0.1"
 KEEP_ALIVE_S = 600
 LAST_WORDS_S = 2
 DATABASE, CONTAINER = "twofold", "events"
@@ -109,15 +109,6 @@ class Server(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.handle_exit)
         yield
-
-
-def listening(port: int) -> socket.socket:
-    """A socket that listens on the port of this machine only; 0: any free one. Raises: OSError."""
-    one = socket.socket()
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind((HOST, port))
-    one.listen(1024)
-    return one
 
 
 def serve(account: Account, on: socket.socket, address: Address, certificate: tuple[Path, Path] | None) -> None:

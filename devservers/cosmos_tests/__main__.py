@@ -19,7 +19,7 @@ from devservers.cosmos_tests.source import Unavailable, downloaded
 def main(arguments: list[str] | None = None) -> int:
     """Run the files; returns 0 if every outcome is the expected one."""
     parser = argparse.ArgumentParser(
-        prog="cosmos-tests",
+        prog="./dev cosmos-tests",
         description="Run Microsoft's own tests of azure-cosmos against the development server, "
         "then a client in JavaScript where there is Node.",
     )

@@ -16,8 +16,8 @@ from devservers.functions.environment import Unavailable, python
 from devservers.functions.errors import Misconfigured, WorkerEnded
 from devservers.functions.host import Wanted, serve
 from devservers.functions.http import Keys
-from devservers.functions.serving import listening
 from devservers.functions.settings import read_host_file, read_settings
+from devservers.sockets import listening
 
 ROOT = Path(__file__).parents[2]
 APP = ROOT / "examples" / "azure_orders"
@@ -57,7 +57,7 @@ def backfill(folder: Path) -> int:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="functions",
+        prog="./dev functions",
         description="Run an Azure Functions app in Python (programming model v2) without Azure; Ctrl-C ends it. "
         "The environment takes precedence over the app's local.settings.json.",
     )

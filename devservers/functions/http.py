@@ -102,7 +102,7 @@ class Http:
         call = Call({"http": request}, reason, request["headers"].get("traceparent", ""))
         try:
             return responded(one.function, await self._invoker.run(one.function, call))
-        except FunctionFailed:  # logged, and nobody's business outside
+        except FunctionFailed:  # logged, and not shown to clients
             return Response(500)
         except WorkerEnded:
             return Response(503)

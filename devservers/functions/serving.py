@@ -10,17 +10,9 @@ from typing import Any
 
 import uvicorn
 
-HOST = "127.0.0.1"
+from devservers.sockets import HOST
+
 LAST_REQUESTS_S = 5
-
-
-def listening(port: int) -> socket.socket:
-    """A socket that listens on the port; 0: any free one. Raises: OSError."""
-    one = socket.socket()
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind((HOST, port))
-    one.listen(1024)
-    return one
 
 
 def address(on: socket.socket) -> str:

@@ -69,7 +69,7 @@ async def answered(
 
 
 async def _answer(opened: Opened, req: func.HttpRequest, asked: Asked, work: Work, order_id: str | None) -> Answer:
-    expected = req.headers.get("If-Match", "*")
+    expected = req.headers.get("If-Match", "*") if req.method == "POST" else "*"
     if not _TAG.fullmatch(expected) and expected.strip() != "*":
         answer = fault(400, 'If-Match must be one ETag of the order, like "3", or *', "invalid-if-match")
         return replace(answer, version=await version_of(await opened.running(), order_id))

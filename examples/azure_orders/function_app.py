@@ -101,7 +101,7 @@ async def submit_order(req: func.HttpRequest, context: func.Context) -> func.Htt
 async def get_order_projection(req: func.HttpRequest, reader: DbReader, context: func.Context) -> func.HttpResponse:
     """The row of an order."""
     order_id = req.route_params["id"]
-    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, order_id, asked), order_id)
+    return await answered(shop, req, context, lambda _, asked: reading.projection(reader, order_id, asked))
 
 
 @app.route(route="customers/{id}/orders", methods=["GET"])

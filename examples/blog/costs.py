@@ -71,7 +71,7 @@ async def fill(connection: asyncpg.Connection, users: int) -> None:
 
 
 async def refreshed(connection: asyncpg.Connection, posts: Posts) -> float:
-    """Milliseconds of a refresh, after somebody has viewed a post."""
+    """Milliseconds of a refresh, after one view of a post."""
     found = []
     for post in posts[:5]:
         await connection.execute("SELECT fn_view_post($1)", post["id"])
@@ -82,7 +82,7 @@ async def refreshed(connection: asyncpg.Connection, posts: Posts) -> float:
 
 
 async def folded(url: str, posts: Posts) -> float:
-    """Milliseconds to fold POST_VIEWED, one of many that have come meanwhile."""
+    """Milliseconds to fold POST_VIEWED, on average over many that arrive together."""
     async with only_dashboards.open(url, work=False) as running:
         await asyncio.gather(*(running.call(view_post, OnPost(post["id"])) for post in posts))
         began = perf_counter()
@@ -92,7 +92,7 @@ async def folded(url: str, posts: Posts) -> float:
 
 
 async def seen_after(url: str, model: View[Any], posts: Posts) -> float:
-    """Milliseconds until a read includes that somebody has viewed a post."""
+    """Milliseconds until a read includes a view of a post."""
     found = []
     async with only_dashboards.open(url) as running:
         await running.settled(timeout_s=600)

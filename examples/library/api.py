@@ -1,4 +1,4 @@
-"""What the outside may do with the library: staff everything, members what is their own, anyone read the catalogue."""
+"""What clients may do with the library: staff everything, members what is theirs, anyone may read the catalogue."""
 
 # twofold serve library.api:api --store sqlite:///library.db
 #

@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     from twofold.web.serving.limits import Limits
 
-    made = argparse.ArgumentParser(prog="shop.serve", description="Serve the shop over HTTP.")
+    made = argparse.ArgumentParser(prog="./dev run", description="Serve the shop over HTTP.")
     made.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     made.add_argument("--port", type=port, default=8000, help="port to listen on (default: %(default)s)")
     made.add_argument("--store", metavar="URL", help=f"URL of the log (default: {DATA}/shop.db)")

@@ -43,6 +43,11 @@ def test_a_url_and_a_connection_string_name_the_same(monkeypatch: pytest.MonkeyP
         ("cosmos://host:port/shop/orders", "Port could not be cast"),
         ("AccountEndpoint=http://host/;AccountKey=k;Database=shop", "lacks Container: write AccountEndpoint=…"),
         ("cosmos://host/shop/%23", "'#' cannot be the name of a container"),
+        *(
+            (f"AccountEndpoint={endpoint};AccountKey={KEY};Database=shop;Container=a", "write AccountEndpoint=https")
+            for endpoint in ("shop", "ftp://host/", "http://host:83x/", "https:///")
+        ),
+        ("AccountEndpoint=http://host/;AccountKey=my key;Database=shop;Container=orders", "is not base64.*COSMOS_KEY"),
     ],
 )
 def test_what_is_no_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str, says: str) -> None:
@@ -59,7 +64,13 @@ def test_a_category_that_cannot_be_one_is_refused() -> None:
 
 
 async def test_a_key_and_another_read_store_are_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COSMOS_KEY", raising=False)
+    monkeypatch.setenv("COSMOS_KEY", f"{KEY}\n")
+    assert address("cosmos://host/shop/orders").key == KEY
+    monkeypatch.setenv("COSMOS_KEY", "secret!")
+    with pytest.raises(ConfigurationError, match="is not base64") as raised:
+        address("cosmos://host/shop/orders")
+    assert "secret" not in str(raised.value)
+    monkeypatch.delenv("COSMOS_KEY")
     with pytest.raises(ConfigurationError, match="put it into the environment variable COSMOS_KEY"):
         address("cosmos://host/shop/orders")
     with pytest.raises(ConfigurationError, match=r"holds the log, but no read models.*--read-store"):

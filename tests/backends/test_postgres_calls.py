@@ -1,8 +1,7 @@
 """SQL commands: PostgreSQL functions that decide, many in a transaction, each with an outcome of its own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +13,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
+from tests.backends.postgres_session import session
 from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
 from twofold.backends.postgres import forgetting
 from twofold.backends.postgres.connection import LOST
@@ -129,15 +129,6 @@ def url(new_store: Callable[[], str]) -> str:
     return made
 
 
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[Any]:
-    other = await asyncpg.connect(url)
-    try:
-        yield other
-    finally:
-        await other.close()
-
-
 async def outcome(calling: Any) -> Any:
     try:
         return await calling
@@ -214,7 +205,7 @@ async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytes
         assert await sql.fetchval("SELECT count(*) FROM tb_user") == 5
 
 
-async def test_without_the_right_to_forget_commands_run(url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
         running.log.sql._forgetting.add(["x"])  # type: ignore[attr-defined]

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any
@@ -14,6 +13,7 @@ import msgspec
 import pytest
 
 from devservers.postgres import execute
+from tests.backends.postgres_session import session
 from twofold import App, Decider, Projection, Recorded, Rejected, Running, Stored, VersionConflict
 from twofold.backends.postgres.forms import install
 from twofold.messages import BEGINNING
@@ -98,15 +98,6 @@ app = App(
 @pytest.fixture
 def url(new_store: Callable[[], str]) -> str:
     return new_store()
-
-
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[Any]:
-    other = await asyncpg.connect(url)
-    try:
-        yield other
-    finally:
-        await other.close()
 
 
 def paid(amount: object, **more: object) -> dict[str, object]:

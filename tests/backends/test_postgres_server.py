@@ -16,6 +16,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
+from tests.backends.postgres_session import session
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
@@ -90,16 +91,6 @@ async def opened_rows(url: str) -> AsyncIterator[PostgresReadStore]:
         yield store
     finally:
         await store.close()
-
-
-@asynccontextmanager
-async def session(url: str, **settings: str) -> AsyncIterator[Any]:
-    """Another user of the same database."""
-    other = await asyncpg.connect(url, server_settings=settings)
-    try:
-        yield other
-    finally:
-        await other.close()
 
 
 async def insist(group: GroupCommit, name: str, acknowledged: dict[str, Receipt]) -> None:

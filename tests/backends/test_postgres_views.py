@@ -3,8 +3,8 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devservers.postgres import execute
+from tests.backends.postgres_session import session
 from twofold import (
     App,
     ConfigurationError,
@@ -103,15 +104,6 @@ app = App("blog", deciders=[post], projections=[posts], views=[authors])
 @pytest.fixture
 def url(new_store: Callable[[], str]) -> str:
     return new_store()
-
-
-@asynccontextmanager
-async def session(url: str) -> AsyncIterator[Any]:
-    other = await asyncpg.connect(url)
-    try:
-        yield other
-    finally:
-        await other.close()
 
 
 def with_view(view: View[Any], *more: View[Any], **others: Any) -> App:

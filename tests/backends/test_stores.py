@@ -96,7 +96,7 @@ def test_the_command_prints_the_table() -> None:
 
 def test_what_is_not_installed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise stores.ConfigurationError("PostgreSQL needs asyncpg: pip install twofold[postgres]")
+        raise stores.ConfigurationError("PostgreSQL needs asyncpg: pip install 'twofold[postgres]'")
 
     monkeypatch.setattr(stores, "postgres_backend", missing)
     printed = CliRunner().invoke(cli.commands, ["stores"])

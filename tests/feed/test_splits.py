@@ -312,6 +312,12 @@ class SlowSplits:
 
         return called
 
+    def split(self, *args: Any) -> Any:
+        return self.__getattr__("split")(*args)
+
+    def register_part(self, *args: Any) -> Any:
+        return self.__getattr__("register_part")(*args)
+
 
 def test_a_split_while_the_app_is_opened(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parts are registered too, and belong to the App."""

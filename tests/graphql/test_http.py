@@ -1,13 +1,14 @@
 """GraphQL over HTTP: statuses, media types, rules, idempotency, tokens, and what is parked."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any
 
 import httpx2
 import pytest
+import pytest_asyncio
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
@@ -25,6 +26,16 @@ from twofold.web.problems import Problem
 MEDIA = "application/graphql-response+json"
 NAMES = '{ users(orderBy: ["name"]) { name } }'
 JOIN = 'mutation($id: ID!) { join(id: $id, name: "Ann", email: "a@example.org") { id version events { type data } } }'
+
+
+in_one_loop = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def unchanged(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """An empty forum for all requests that change nothing; the tests are `in_one_loop`."""
+    async with site(f"sqlite:///{tmp_path_factory.mktemp('forum') / 'forum.db'}") as running:
+        yield running
 
 
 async def post(site: Site, body: Any, **headers: str) -> httpx2.Response:
@@ -57,14 +68,14 @@ async def post(site: Site, body: Any, **headers: str) -> httpx2.Response:
         ([{"query": "{ __typename }"}], 422),
     ],
 )
-async def test_statuses(sqlite: str, body: Any, status: int) -> None:
-    async with site(sqlite) as running:
-        response = await post(running, body)
-        assert response.status_code == status, response.text
-        assert response.headers["content-type"] == "application/json; charset=utf-8"
-        assert ("data" in response.json()) is (status < 300)
-        for error in response.json().get("errors", ()):
-            assert error["extensions"]["code"]
+@in_one_loop
+async def test_statuses(unchanged: Site, body: Any, status: int) -> None:
+    response = await post(unchanged, body)
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json; charset=utf-8"
+    assert ("data" in response.json()) is (status < 300)
+    for error in response.json().get("errors", ()):
+        assert error["extensions"]["code"]
 
 
 @pytest.mark.parametrize(
@@ -81,11 +92,11 @@ async def test_statuses(sqlite: str, body: Any, status: int) -> None:
         ("text/csv", 406, MEDIA),
     ],
 )
-async def test_media_types(sqlite: str, accept: str, status: int, media: str) -> None:
-    async with site(sqlite) as running:
-        response = await post(running, {"query": "{ __typename }"}, accept=accept)
-        assert (response.status_code, response.headers["content-type"]) == (status, f"{media}; charset=utf-8")
-        assert response.headers["vary"] == "Accept"
+@in_one_loop
+async def test_media_types(unchanged: Site, accept: str, status: int, media: str) -> None:
+    response = await post(unchanged, {"query": "{ __typename }"}, accept=accept)
+    assert (response.status_code, response.headers["content-type"]) == (status, f"{media}; charset=utf-8")
+    assert response.headers["vary"] == "Accept"
 
 
 async def test_other_methods_and_bodies(sqlite: str) -> None:
@@ -479,21 +490,21 @@ def with_aliases(count: int) -> str:
         (EACH % "", EACH % "posts(limit: 2) { title }"),
     ],
 )
-async def test_limits_hold_to_the_last(sqlite: str, at: str, above: str) -> None:
+@in_one_loop
+async def test_limits_hold_to_the_last(unchanged: Site, at: str, above: str) -> None:
     """What is exactly at a limit is executed. A list of one row counts, too, as does a row that another leads to."""
-    async with site(sqlite) as running:
-        assert (await running.send(at)).status_code == 200
-        assert (await running.send(above)).status_code == 422
+    assert (await unchanged.send(at)).status_code == 200
+    assert (await unchanged.send(above)).status_code == 422
 
 
 @pytest.mark.parametrize("depth", [50, 120, 180, 250, 2_000])
-async def test_deep_documents_are_refused(sqlite: str, depth: int) -> None:
-    async with site(sqlite) as running:
-        for query in (
-            "{ users " + "{ posts { author " * depth + "{ name } " + "} } " * depth + "}",
-            f"{{ users(name__in: {'[' * depth}{']' * depth}) {{ name }} }}",
-        ):
-            assert (await running.send(query)).status_code in (400, 422)
+@in_one_loop
+async def test_deep_documents_are_refused(unchanged: Site, depth: int) -> None:
+    for query in (
+        "{ users " + "{ posts { author " * depth + "{ name } " + "} } " * depth + "}",
+        f"{{ users(name__in: {'[' * depth}{']' * depth}) {{ name }} }}",
+    ):
+        assert (await unchanged.send(query)).status_code in (400, 422)
 
 
 class Odd:

@@ -12,12 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import Request
 
 from tests.graphql.conftest import Site, site
-from tests.graphql.forum import Join, Rename, User, api_of, members
+from tests.graphql.forum import NO_TOKEN, Join, Post, Rename, User, api_of, members, users
 from tests.graphql.operations import Made
 from twofold.api import Api
 from twofold.errors import Rejected
@@ -46,15 +47,22 @@ class Odd:
     count: int
     inner: Inner | None
     inners: tuple[Inner, ...]
+    token: UUID = NO_TOKEN
+
+
+class Failed(ValueError):
+    """An error that looks like an `Inner`."""
+
+    words, at = ("secret",), None
 
 
 def odd_one(which: int) -> Any:
     found: list[Any] = [
         Odd("a", 1, None, ()),
         Odd("b", 2**31, Inner(["x", "y"], NOON), (Inner([]),)),  # its count is no Int
-        Odd("c", 3, Inner(["x", None]), ()),  # type: ignore[list-item]
+        Odd("c", 3, Inner(["x", None]), (), Failed("secret")),  # type: ignore[list-item, arg-type]
         None,
-        Odd("d", 4, ValueError("secret"), ()),  # type: ignore[arg-type]
+        Odd("d", 4, Failed("secret"), ()),  # type: ignore[arg-type]
         Odd("e", 5, None, (Inner(iter(["z"]), NOON),)),  # type: ignore[arg-type]
         Odd("f", None, None, ()),  # type: ignore[arg-type]
         {"id": "no object"},
@@ -162,6 +170,16 @@ async def test_random_mutations_have_the_same_results_and_events() -> None:
         assert met.keys() == {Fallback.REFUSED, Fallback.MUTATION}, met
 
 
+async def test_an_error_that_is_returned_is_an_error_of_its_field() -> None:
+    """Whatever attributes it has."""
+    async with site("memory:", api()) as place:
+        found = (await place.send("mutation { odd(which: 4) { inner { words } } }")).json()
+        assert (found["data"], found["errors"][0]["path"]) == ({"odd": {"inner": None}}, ["odd", "inner"])
+        leaf = (await place.send("mutation { perhaps(which: 2) { token } }")).json()
+        assert (leaf["data"], leaf["errors"][0]["path"]) == ({"perhaps": None}, ["perhaps", "token"])
+        assert "secret" not in f"{found} {leaf}"
+
+
 async def test_nothing_is_executed_twice() -> None:
     """The executor writes errors and unusual results, from what was already done."""
     asked: Counter[str] = Counter()
@@ -186,7 +204,13 @@ async def test_nothing_is_executed_twice() -> None:
 
 async def test_a_mutation_with_rows_of_a_model_that_leads_on() -> None:
     """Columns of a row are written without the executor; its relations are read by it."""
-    async with site("memory:", api()) as place:
+    made = api()
+
+    @made.mutation
+    async def draft(asked: Asked, author_id: str) -> Post:
+        return Post("p", author_id, "A draft")
+
+    async with site("memory:", made) as place:
         plain = 'mutation { signUp(name: "Ada") { name joinedAt balance ... on User { __typename } } }'
         found = await place.data(plain)
         assert found["signUp"] == {
@@ -198,7 +222,11 @@ async def test_a_mutation_with_rows_of_a_model_that_leads_on() -> None:
         assert (place.execution.compiled, place.execution.fallbacks.total()) == (1, 0)
         related = await place.data('mutation { signUp(name: "Bea") { name posts { title } } }')
         assert related["signUp"] == {"name": "Bea", "posts": []}
-        assert place.execution.fallbacks == {Fallback.MUTATION: 1}
+        await place.running.settled(timeout_s=20)
+        [bea] = (await place.running.find(users, name="Bea")).rows
+        one = await place.data("mutation($id: ID!) { draft(authorId: $id) { title author { name } } }", id=bea.user_id)
+        assert one["draft"] == {"title": "A draft", "author": {"name": "Bea"}}
+        assert place.execution.fallbacks == {Fallback.MUTATION: 2}
 
 
 async def test_a_stop_is_not_an_error_of_a_field() -> None:

@@ -121,19 +121,21 @@ def holding(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A module that holds the statements of `STATEMENTS`."""
     module = ModuleType("twofold.holding")
     vars(module).update(
-        SQL={"one": "SELECT 1", "two": "SELECT {b} FROM table"}, ONE="SELECT 1", MADE="SELECT a FROM table"
+        SQL={"one": "SELECT 1 AS held", "two": "SELECT {b} FROM table"},
+        ONE="SELECT 1 AS held",
+        MADE="SELECT a FROM table",
     )
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return module
 
 
-STATEMENTS = "-- name: one\nSELECT 1\n\n-- name: two\nSELECT {b} FROM table\n"
+STATEMENTS = "-- name: one\nSELECT 1 AS held\n\n-- name: two\nSELECT {b} FROM table\n"
 
 
 def test_a_statement_is_replaced_where_a_module_holds_it(holding: ModuleType) -> None:
     assert planted_statements(STATEMENTS, STATEMENTS.replace("1", "2")) is None
-    assert vars(holding)["SQL"] == {"one": "SELECT 2", "two": "SELECT {b} FROM table"}
-    assert vars(holding)["ONE"] == "SELECT 2"
+    assert vars(holding)["SQL"] == {"one": "SELECT 2 AS held", "two": "SELECT {b} FROM table"}
+    assert vars(holding)["ONE"] == "SELECT 2 AS held"
 
 
 def test_a_statement_from_which_another_text_was_made_needs_a_new_process(holding: ModuleType) -> None:
@@ -141,6 +143,7 @@ def test_a_statement_from_which_another_text_was_made_needs_a_new_process(holdin
     assert refused == f"{holding.__name__}.MADE was made from it"
 
 
+@pytest.mark.slow  # traces a suite twice, in processes of its own
 def test_a_trace_that_was_interrupted_goes_on(tiny: Tiny, tmp_path: Path) -> None:
     """What is noted already is not run again, and a note that was cut off does not count."""
     trace(tiny, "no server", tmp_path, processes=0)

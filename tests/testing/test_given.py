@@ -35,11 +35,11 @@ def test_in_pairs_the_order_between_streams_is_that_of_the_list() -> None:
     """Clients know it, readers read it, rows contain it; the same seed gives the same history again."""
     given = [("stock-p1", Received(5)), ("order-o1", Placed("p1", 2)), ("stock-p1", Received(5))]
     first, second = (
-        simulate(warehouse, order_something, seed=7, runs=20, given=given, always={shelves: lambda shelf: True})
+        simulate(warehouse, order_something, seed=7, runs=8, given=given, always={shelves: lambda shelf: True})
         for _ in range(2)
     )
     assert first.counts == second.counts
-    assert first.counts["events"] > simulate(warehouse, order_something, seed=7, runs=20).counts["events"]
+    assert first.counts["events"] > simulate(warehouse, order_something, seed=7, runs=8).counts["events"]
 
 
 def test_documents_begin_with_a_state() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -108,6 +109,7 @@ ADA = {
 }
 
 
+@cache
 def routes_of(form: JsonForm) -> APIRouter:
     routes = router(form=form, prefix=f"/{form.names}")
 

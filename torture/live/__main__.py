@@ -69,7 +69,7 @@ def _settings(arguments: list[str] | None) -> tuple[Settings, bool]:
     parser.add_argument("--backend", choices=("sqlite", "postgres"), default="sqlite", help="the store (sqlite)")
     parser.add_argument("--watchers", type=int, default=60, metavar="N", help="half of them on WebSockets (60)")
     parser.add_argument("--items", type=int, default=150, metavar="N", help="how many rows there are (150)")
-    parser.add_argument("--minutes", type=float, default=0.0, metavar="N", help="repeat the kills for so long (0)")
+    parser.add_argument("--minutes", type=float, default=0.0, metavar="N", help="repeat the kills for this long (0)")
     parser.add_argument("--pause", type=float, default=1.0, metavar="S", help="before and after each fault (1)")
     parser.add_argument("--seed", metavar="S", help="of what is written and watched; without it each run differs")
     parser.add_argument("--json", action="store_true", help="print the figures as a JSON object on the last line")

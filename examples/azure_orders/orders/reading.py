@@ -1,4 +1,4 @@
-"""Reading the rows with SQL, as anybody can who has the database."""
+"""Reading the rows with SQL, as anyone with access to the database can."""
 
 from __future__ import annotations
 

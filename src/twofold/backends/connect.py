@@ -119,7 +119,7 @@ def sqlalchemy_backend() -> Any:
         if error.name not in ("sqlalchemy", "greenlet"):
             raise
         raise ConfigurationError(
-            "a read store through SQLAlchemy needs the package sqlalchemy: pip install twofold[sql]"
+            "a read store through SQLAlchemy needs the package sqlalchemy: pip install 'twofold[sql]'"
         ) from error
     return sqlalchemy
 
@@ -132,7 +132,7 @@ def cosmos_backend() -> Any:
         if (error.name or "").partition(".")[0] not in ("azure", "aiohttp"):
             raise
         raise ConfigurationError(
-            "Azure Cosmos DB needs the package azure-cosmos: pip install twofold[azure]"
+            "Azure Cosmos DB needs the package azure-cosmos: pip install 'twofold[azure]'"
         ) from error
     return cosmos
 
@@ -144,7 +144,7 @@ def postgres_backend() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "asyncpg":
             raise
-        raise ConfigurationError("PostgreSQL needs the package asyncpg: pip install twofold[postgres]") from error
+        raise ConfigurationError("PostgreSQL needs the package asyncpg: pip install 'twofold[postgres]'") from error
     return postgres
 
 

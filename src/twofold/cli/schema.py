@@ -19,7 +19,7 @@ def schema(app: AppName) -> None:
     try:
         from twofold.graphql.schema import sdl
     except ModuleNotFoundError as error:
-        fail(ConfigurationError(f"there is no module {error.name!r}: `schema` needs `pip install twofold[graphql]`"))
+        fail(ConfigurationError(f"there is no module {error.name!r}: `schema` needs `pip install 'twofold[graphql]'`"))
     try:
         loaded = load_app(app)
         module, _, attribute = app.partition(":")

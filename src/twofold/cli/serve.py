@@ -64,7 +64,7 @@ def serve(
     try:
         from twofold.web.serving.server import serve as serve_http
     except ModuleNotFoundError as error:
-        fail(ConfigurationError(f"there is no module {error.name!r}: `serve` needs `pip install twofold[web]`"))
+        fail(ConfigurationError(f"there is no module {error.name!r}: `serve` needs `pip install 'twofold[web]'`"))
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[Any]:

@@ -37,11 +37,11 @@ class Fallback(Enum):
     RETURNS = "a row or page has `returns=`"
     CONNECTION = "it selects a connection"
     OBJECT = "it selects fields of an object that is kept as JSON, or a list of decimals or bytes"
-    NUMBER = "it selects a float or bytes, which engines write in their own way"
+    NUMBER = "it selects a float or bytes, which database engines write in their own way"
     REFUSED = "an argument, a rule, a scope or a command refuses one of its fields: the others still have their results"
     DEEP = "it nests so many relations that the engine refuses the statement: about 16 levels on SQLite"
     UNUSUAL = (
-        "a row holds a value that the engine writes in another way: a time without end, a decimal of over 99 digits"
+        "a row holds a value that the database engine writes differently: an infinite time, a decimal of over 99 digits"
     )
 
 

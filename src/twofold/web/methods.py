@@ -15,10 +15,12 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from twofold.web.dependencies import with_dependencies
+from twofold.web.headers import is_sent
 from twofold.web.problems import ANSWERS_HEAD, Problem
 from twofold.web.routes import StrictRoute
 
 PRECONDITIONS = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "If-Range")
+_AS_SENT = tuple(name.lower().encode() for name in PRECONDITIONS)
 CHANGES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
@@ -75,8 +77,10 @@ class Methods:
 
 def _refusal(scope: Scope) -> ASGIApp | None:
     """The response to a precondition that the route does not evaluate; None if there is none."""
+    if not is_sent(scope, *_AS_SENT):
+        return None
     sent = [name for name in PRECONDITIONS if name in Headers(scope=scope)]
-    known = _evaluated(scope) if sent else set()
+    known = _evaluated(scope)
     for name in sent:
         if name not in known:
             others = f"evaluates only {' and '.join(sorted(known))}" if known else "evaluates no preconditions"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -214,6 +215,15 @@ class Site:
         if host is not None:
             settings |= dict(zip(("host", "port"), here.split(":"), strict=True))
         return websockets.connect(f"ws://{host or here}{path}", additional_headers=headers, **settings)
+
+    async def small_socket(self) -> socket.socket:
+        """A connection that keeps little of what it does not read."""
+        made = socket.socket()
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        made.setblocking(False)
+        host, port = self.address.removeprefix("http://").split(":")
+        await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
+        return made
 
     async def nobody_watches(self) -> None:
         """Wait until no watcher, no reader and no task of one is left."""

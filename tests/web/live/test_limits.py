@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import resource
-import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -59,23 +58,13 @@ async def test_a_body_that_never_arrives_is_no_way_around_the_limit(serve: Serve
     await site.nobody_watches()
 
 
-async def small_socket(site: Any) -> socket.socket:
-    """A connection that keeps little of what it does not read."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.setblocking(False)
-    host, port = site.address.removeprefix("http://").split(":")
-    await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
-    return made
-
-
 async def test_clients_that_do_not_read_delay_nobody_and_are_cut(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "LOOK_EVERY_S", 0.02)
     site = await serve(limits=Limits(answer_s=1))
-    with await small_socket(site) as stuck:
+    with await site.small_socket() as stuck:
         head = b"GET /notes HTTP/1.1\r\nHost: test\r\nX-User: ada\r\nAccept: text/event-stream\r\n\r\n"
         await asyncio.get_running_loop().sock_sendall(stuck, head)
-        async with site.events() as stream, site.socket(sock=await small_socket(site)) as other:
+        async with site.events() as stream, site.socket(sock=await site.small_socket()) as other:
             await other.send(json.dumps({"id": "n", "subscribe": "notes"}))
             other.transport.pause_reading()
             await stream.next()

@@ -32,16 +32,6 @@ def nothing_is_kept_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "KEPT_BYTES", 0)
 
 
-async def small_socket(site: Any) -> socket.socket:
-    """A connection that keeps little of what it does not read."""
-    made = socket.socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    made.setblocking(False)
-    host, port = site.address.removeprefix("http://").split(":")
-    await asyncio.get_running_loop().sock_connect(made, (host, int(port)))
-    return made
-
-
 def held_bytes(site: Any) -> int:
     """What the server holds for clients: rows that wait, frames that are made, what its transports buffer."""
     rooms = {watcher.room for watcher in site.running.watching._watchers}
@@ -101,7 +91,7 @@ async def test_a_stuck_socket_with_many_subscriptions(serve: Serve) -> None:
         await site.write(key, "ada")
     stuck: Views = {}
     watched: Views = {}
-    async with site.events() as stream, site.socket(sock=await small_socket(site)) as other:
+    async with site.events() as stream, site.socket(sock=await site.small_socket()) as other:
         await read_stream(stream, watched, agree(watched, 1))
         for number in range(SUBSCRIPTIONS):
             await other.send(json.dumps({"id": str(number), "subscribe": "notes"}))
@@ -133,7 +123,7 @@ async def test_a_stuck_stream(serve: Serve) -> None:
     tracemalloc.start()
     try:
         before, most = held_bytes(site), 0
-        reader, writer = await asyncio.open_connection(sock=await small_socket(site), limit=1024)
+        reader, writer = await asyncio.open_connection(sock=await site.small_socket(), limit=1024)
         writer.write(b"GET /notes HTTP/1.1\r\nHost: test\r\nX-User: ada\r\nAccept: text/event-stream\r\n\r\n")
         async with asyncio.timeout(WITHIN_S):
             while not buffered(site):  # noqa: ASYNC110 (nothing says that a client is stuck)
@@ -173,7 +163,7 @@ async def test_pings_of_a_client_that_reads_nothing(serve: Serve, monkeypatch: p
         handle_ping(self)
 
     monkeypatch.setattr(WebSocketConnection, "handle_ping", counted)
-    async with site.socket(sock=await small_socket(site)) as other:
+    async with site.socket(sock=await site.small_socket()) as other:
         [connection] = [each for each in site.server.server_state.connections if isinstance(each, WebSocketConnection)]
         connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         other.transport.pause_reading()

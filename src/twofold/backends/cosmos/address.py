@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -47,7 +48,7 @@ def _from_url(url: str) -> Address:
     names = [unquote(name) for name in parts.path.strip("/").split("/")]
     if not host or len(names) != 2 or parts.username or tls not in ("on", "off") or options:
         raise ConfigurationError(f"{re.sub('//[^/]*@', '//…@', url)!r} is not a store: write {_FORM}")
-    key = os.environ.get("COSMOS_KEY")
+    key = os.environ.get("COSMOS_KEY", "").strip()
     if not key:
         raise ConfigurationError(
             f"{url}: the account's key is missing: put it into the environment variable COSMOS_KEY"
@@ -70,9 +71,34 @@ def _from_connection_string(text: str) -> Address:
 
 
 def _checked(found: Address) -> Address:
+    if not _is_http(found.endpoint):
+        raise ConfigurationError(
+            f"{found.endpoint!r} is not the endpoint of an account: write AccountEndpoint=https://HOST:443/ as in the "
+            f"connection string that Azure shows"
+        )
+    if not _is_base64(found.key):
+        raise ConfigurationError(
+            f"{found}: the account's key is not base64, so it is not one: copy it again, whole, into COSMOS_KEY, or "
+            f"into AccountKey in the connection string"
+        )
     for what, name in (("database", found.database), ("container", found.container)):
         if not _NAME.fullmatch(name) or name.endswith(" "):
             raise ConfigurationError(f"{name!r} cannot be the name of a {what} of Azure Cosmos DB: choose another one")
     if found.category is not None:
         Stream(found.category, "any")  # raises InvalidInput for what cannot be a category
     return found
+
+
+def _is_http(endpoint: str) -> bool:
+    try:
+        parts = urlsplit(endpoint)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # the port
+        return False
+
+
+def _is_base64(key: str) -> bool:
+    try:
+        return bool(b64decode(key, validate=True))
+    except ValueError:
+        return False

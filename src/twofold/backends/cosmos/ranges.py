@@ -75,8 +75,8 @@ class Ranges:
             numbers = " and ".join(str(leaf.number) for leaf in within)
             raise ConfigurationError(
                 f"Azure Cosmos DB has merged feed ranges of partition {numbers}: the events of the new range are in an "
-                f"order that no follower can go on in. Copy the log into a new container with `twofold copy`, and "
-                f"never merge the ranges of a container that holds a log"
+                f"order that no reader can go on in. Go on with a copy made before (`twofold copy`), and never merge "
+                f"the ranges of a container that holds a log"
             )
 
 

@@ -2,7 +2,7 @@
 
 While the engine runs, nearly every statement is its own transaction: one round trip, no session idle in a
 transaction, and no need for session state, so a pooler in transaction mode works. Needs asyncpg
-(`pip install twofold[postgres]`).
+(`pip install 'twofold[postgres]'`).
 
 A URL is `postgresql://user:password@host:port/database`, or any other form that asyncpg accepts, with its parameters.
 twofold adds one parameter: `pooler=transaction` says that PgBouncer, or another pooler in transaction mode, is in

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from twofold import operate
-from twofold.app import App
+from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, LeaseLost, RowParked, Unavailable
 from twofold.feed.follow import SMALLEST_PAGE
@@ -44,6 +44,23 @@ class Turned:
     id: str
     deposits: int = 0
     total: int = 0
+
+
+async def happens(what: str, other: Running, fold: Fold) -> None:
+    """What another operator does, or which events follow, while the first one has only looked."""
+    match what:
+        case "retry all":
+            await other.parking.retry("balance")
+        case "retry one":
+            await other.parking.retry("balance", "a")
+        case "discard one":
+            await other.parking.discard("balance", "a")
+        case _:
+            fold.mended = what == "later events"
+            for name in ("a", "c"):
+                await deposited(other.log, name, 1, CURSED, 2)
+            await folded(other)
+            fold.mended = True
 
 
 class MeetingConformance(OnBackend):
@@ -158,19 +175,7 @@ class MeetingConformance(OnBackend):
                 nonlocal looks
                 page, looks = await read(*values), looks + 1
                 if looks == 1:
-                    match meanwhile:
-                        case "retry all":
-                            await other.parking.retry("balance")
-                        case "retry one":
-                            await other.parking.retry("balance", "a")
-                        case "discard one":
-                            await other.parking.discard("balance", "a")
-                        case _:
-                            fold.mended = meanwhile == "later events"
-                            for name in ("a", "c"):
-                                await deposited(other_log, name, 1, CURSED, 2)
-                            await folded(other)
-                            fold.mended = True
+                    await happens(meanwhile, other, fold)
                 return page
 
             with monkeypatch.context() as patched:

@@ -415,19 +415,20 @@ class UserCodeConformance(OnBackend):
         """For rows, streams, and what a reactor has parked."""
         mended = set[str]()
 
-        def fold(row: Count, event: Made, recorded: Recorded) -> Count:
+        def check(event: Made, error: type[Exception] = ValueError) -> None:
             if event.raises in RAISED and event.raises not in mended:
-                raise ValueError(event.raises)
+                raise error(event.raises)
+
+        def fold(row: Count, event: Made, recorded: Recorded) -> Count:
+            check(event)
             return replace(row, count=row.count + 1)
 
         def key(event: Made, recorded: Recorded) -> str:
-            if event.raises in RAISED and event.raises not in mended:
-                raise ValueError(event.raises)
+            check(event)
             return recorded.stream.id
 
         def react(event: Made, recorded: Recorded) -> list[To]:
-            if event.raises in RAISED and event.raises not in mended:
-                raise Rejected(event.raises)
+            check(event, Rejected)
             return []
 
         app = App(

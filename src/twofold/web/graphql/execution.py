@@ -15,6 +15,7 @@ from twofold.graphql.limits import Limits
 from twofold.graphql.mutation import mutation_of
 from twofold.graphql.plan import Fallback, NotCompiled, plan_of
 from twofold.graphql.schema import schema_of
+from twofold.read.store import ReadStore
 from twofold.read.tree import ReadsTrees
 from twofold.web.forms import JsonForm
 from twofold.web.graphql.compiled import answered
@@ -39,6 +40,8 @@ class Execution:
         self.documents = Documents(self.schema, limits)
         self.is_open = True
         """Whether the schema can be asked for, and GraphiQL is served."""
+        self._asked: ReadStore | None = None
+        self._trees: ReadsTrees | None = None
         self.compiled = 0
         self.fallbacks: Counter[Fallback] = Counter()
 
@@ -72,9 +75,7 @@ class Execution:
 
     async def _compiled(self, operation: Operation, variables: Any, context: Context) -> Answered:
         """Raises: NotCompiled."""
-        store = context.running.rows
-        if not isinstance(store, ReadsTrees):
-            raise NotCompiled(Fallback.STORE)
+        store = self._trees_of(context.running.rows)
         found = await answered(plan_of(operation, self.schema, variables), store, context, variables)
         if found is None:
             keyed = plan_of(operation, self.schema, variables, keyed=True)
@@ -82,6 +83,14 @@ class Execution:
         if found is None:
             raise AssertionError("a keyed plan reads all keys")
         return found
+
+    def _trees_of(self, store: ReadStore) -> ReadsTrees:
+        """The store, if it can write trees of rows: asked once, because it takes long. Raises: NotCompiled."""
+        if store is not self._asked:
+            self._asked, self._trees = store, store if isinstance(store, ReadsTrees) else None
+        if self._trees is None:
+            raise NotCompiled(Fallback.STORE)
+        return self._trees
 
     async def _executed(self, operation: Operation, given: dict[str, Any], context: Context) -> Answered:
         return await self.event(operation, given, context, None)

@@ -14,7 +14,9 @@ from twofold.errors import ConfigurationError, InvalidInput
 try:
     import jwt
 except ModuleNotFoundError as error:
-    raise ConfigurationError(f"there is no module {error.name!r}: BearerJwt needs `pip install twofold[jwt]`") from None
+    raise ConfigurationError(
+        f"there is no module {error.name!r}: BearerJwt needs `pip install 'twofold[jwt]'`"
+    ) from None
 
 SKEW_S = 30
 """How far ahead of ours the issuer's clock may be; a token that has expired is never accepted."""
