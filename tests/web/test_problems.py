@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +134,9 @@ def test_every_type_is_in_the_reference() -> None:
     assert sorted(one for one in types if f"`{one}`" not in reference) == []
 
 
-@pytest.mark.parametrize("problem", [problems.overloaded(7, "reads"), problems.stopping(), problems.cut_off()])
-def test_a_problem_of_a_server_that_ends_or_is_full_is_a_documented_one(problem: Problem) -> None:
+@pytest.mark.parametrize("make", [partial(problems.overloaded, 7, "reads"), problems.stopping, problems.cut_off])
+def test_a_problem_of_a_server_that_ends_or_is_full_is_a_documented_one(make: Callable[[], Problem]) -> None:
+    problem = make()
     assert (problem.status_code, problem.type) in {(status, kind) for status, kind, _ in PROBLEMS}
     assert problem.headers is not None
     assert "Retry-After" in problem.headers
