@@ -54,8 +54,8 @@ def table(results: Sequence[Result], harmless: Mapping[str, str]) -> str:
     text = (
         f"On {when}, {len(drawn):,} of the {len(lists.drawn().defects):,} defects that seed {lists.drawn().seed} draws "
         f'and {len(tried) - len(drawn):,} of the {len(lists.by_hand()):,} made by hand were planted. "Harmless" are '
-        f"survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for each. The shares "
-        f"are of the others."
+        f"survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for each. The "
+        f"shares are of the others."
     )
     return "\n".join([text, "", *_rows(tried, harmless), ""])
 
