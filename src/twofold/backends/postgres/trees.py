@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from twofold.backends.postgres.as_json import checks_of, object_of, value_of
 from twofold.backends.postgres.tables import Parameters, TableSql
 from twofold.backends.statements import quoted
-from twofold.read.projection import Table
+from twofold.read.projection import Key, Table
 from twofold.read.store import Query
 from twofold.read.tree import MARK, Branch, Constant, Value, tables_of
 from twofold.read.written import Member
 
 _MARK = f"chr({ord(MARK)})"
+_KEYS = "twofold_keys"
 
 
 class Hole(NamedTuple):
@@ -74,14 +75,12 @@ class TreesSql:
         members: list[tuple[str, str]] = []
         usual: list[str] = []
         for name, member in branch.members:
-            match member:
-                case Constant(text):
-                    members.append((name, "'" + text.replace("'", "''") + "'"))
-                case Value(column):
-                    members.append((name, value_of(Member(column, name))))
-                    usual += [*checks_of(Member(column, name)), *_fits(member)]
-                case Branch():
-                    members.append((name, self._branch(member, alias)))
+            if isinstance(member, Branch):
+                members.append((name, self._branch(member, alias)))
+                continue
+            text, checks = _written(name, member)
+            members.append((name, text))
+            usual += checks
         return object_of(members, usual, _MARK)
 
     def _hole(self, hole: Hole) -> str:
@@ -93,6 +92,53 @@ class TreesSql:
     def _split(self, statement: str) -> Iterator[str | Hole]:
         for number, part in enumerate(statement.split("\x02")):
             yield self._holes[part] if number % 2 else part
+
+
+class KeyedSql:
+    """The statement for rows of one table by their keys: the standing of the table, and the JSON of each row.
+
+    Its last parameters are an array for each column of the key.
+    """
+
+    def __init__(self, tree: Branch, sql: TableSql) -> None:
+        asked = [f"k{n}" for n in range(len(sql.table.key))]
+        same = " AND ".join(sql.joined(name, f"{_KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
+        written = [(name, *_written(name, member)) for name, member in tree.members if not isinstance(member, Branch)]
+        members, usual = [(name, text) for name, text, _ in written], [one for *_, all_ in written for one in all_]
+        row = f"SELECT {object_of(members, usual, _MARK)} FROM {sql.name} WHERE {same} LIMIT 1"
+        keys = f"{sql.unnested_keys} WITH ORDINALITY AS {_KEYS} ({', '.join(asked)}, place)"
+        texts = f"SELECT convert_to(coalesce(({row}), 'null'), 'UTF8') FROM {keys} ORDER BY {_KEYS}.place"
+        self.table, self._sql = sql.table, sql
+        self._statement = f"SELECT ({sql.about}), ARRAY({texts})"
+
+    def statement(self, keys: Sequence[Key]) -> tuple[str, list[Any]]:
+        """The statement, and its parameters."""
+        return self._statement, [*self._sql.whose, *self._sql.keys_by_column(keys)]
+
+    def key(self, query: Query) -> Key | None:
+        """The key that a query asks for, if it asks for nothing else."""
+        if query.after is not None or len(query.conditions) != len(self._sql.table.key):
+            return None
+        for name, one in zip(self._sql.table.key, query.conditions, strict=True):
+            if one.column != name or one.operator != "eq" or one.value is None:
+                return None
+        return tuple([one.value for one in query.conditions])
+
+
+def keyed_sql(trees: Sequence[Branch], sql_of: Callable[[Table], TableSql]) -> KeyedSql | None:
+    """The statement for these trees by keys, if they are one row without related ones."""
+    [tree, *others] = trees
+    if others or tree.several or any(isinstance(member, Branch) for _, member in tree.members):
+        return None
+    return KeyedSql(tree, sql_of(tree.table))
+
+
+def _written(name: str, member: Constant | Value) -> tuple[str, list[str]]:
+    """The JSON of a member as an expression, and the conditions under which it can be written here."""
+    if isinstance(member, Constant):
+        return "'" + member.text.replace("'", "''") + "'", []
+    of_row = Member(member.column, name)
+    return value_of(of_row), [*checks_of(of_row), *_fits(member)]
 
 
 def _fits(value: Value) -> list[str]:
