@@ -77,10 +77,9 @@ class TreesSql:
         for name, member in branch.members:
             if isinstance(member, Branch):
                 members.append((name, self._branch(member, alias)))
-                continue
-            text, checks = _written(name, member)
-            members.append((name, text))
-            usual += checks
+            else:
+                members.append((name, _text(name, member)))
+                usual += _checks(name, member)
         return object_of(members, usual, _MARK)
 
     def _hole(self, hole: Hole) -> str:
@@ -100,12 +99,12 @@ class KeyedSql:
     Its last parameters are an array for each column of the key.
     """
 
-    def __init__(self, tree: Branch, sql: TableSql) -> None:
+    def __init__(self, sql: TableSql, members: Sequence[tuple[str, Constant | Value]]) -> None:
         asked = [f"k{n}" for n in range(len(sql.table.key))]
         same = " AND ".join(sql.joined(name, f"{_KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
-        written = [(name, *_written(name, member)) for name, member in tree.members if not isinstance(member, Branch)]
-        members, usual = [(name, text) for name, text, _ in written], [one for *_, all_ in written for one in all_]
-        row = f"SELECT {object_of(members, usual, _MARK)} FROM {sql.name} WHERE {same} LIMIT 1"
+        usual = [check for name, member in members for check in _checks(name, member)]
+        text = object_of([(name, _text(name, member)) for name, member in members], usual, _MARK)
+        row = f"SELECT {text} FROM {sql.name} WHERE {same} LIMIT 1"
         keys = f"{sql.unnested_keys} WITH ORDINALITY AS {_KEYS} ({', '.join(asked)}, place)"
         texts = f"SELECT convert_to(coalesce(({row}), 'null'), 'UTF8') FROM {keys} ORDER BY {_KEYS}.place"
         self.table, self._sql = sql.table, sql
@@ -128,17 +127,22 @@ class KeyedSql:
 def keyed_sql(trees: Sequence[Branch], sql_of: Callable[[Table], TableSql]) -> KeyedSql | None:
     """The statement for these trees by keys, if they are one row without related ones."""
     [tree, *others] = trees
-    if others or tree.several or any(isinstance(member, Branch) for _, member in tree.members):
+    members = [(name, member) for name, member in tree.members if not isinstance(member, Branch)]
+    if others or tree.several or len(members) < len(tree.members):
         return None
-    return KeyedSql(tree, sql_of(tree.table))
+    return KeyedSql(sql_of(tree.table), members)
 
 
-def _written(name: str, member: Constant | Value) -> tuple[str, list[str]]:
-    """The JSON of a member as an expression, and the conditions under which it can be written here."""
+def _text(name: str, member: Constant | Value) -> str:
+    """The JSON of a member, as an expression."""
     if isinstance(member, Constant):
-        return "'" + member.text.replace("'", "''") + "'", []
-    of_row = Member(member.column, name)
-    return value_of(of_row), [*checks_of(of_row), *_fits(member)]
+        return "'" + member.text.replace("'", "''") + "'"
+    return value_of(Member(member.column, name))
+
+
+def _checks(name: str, member: Constant | Value) -> list[str]:
+    """Conditions under which a member can be written here."""
+    return [] if isinstance(member, Constant) else [*checks_of(Member(member.column, name)), *_fits(member)]
 
 
 def _fits(value: Value) -> list[str]:
