@@ -126,6 +126,7 @@ class Nursery:
 
 def _functions(root: Path) -> Functions:
     """All functions made from source below the root, by file, name and line."""
+    gc.unfreeze()  # conftest.py freezes what was collected, and frozen objects are not listed
     found: dict[tuple[str, str, int], list[FunctionType]] = {}
     for one in gc.get_objects():
         if type(one) is FunctionType and one.__code__.co_filename.startswith(str(root)):

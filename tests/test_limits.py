@@ -16,7 +16,7 @@ from twofold.backends.sqlite import log as sqlite
 from twofold.codec import form, roundtrip
 from twofold.feed import feed, follow, lease, parking_limit
 from twofold.react import runner
-from twofold.read import conditions, cursor, definition, freshness, room, rounds
+from twofold.read import cache, conditions, cursor, definition, freshness, room, rounds
 from twofold.web import idempotency
 from twofold.web.live import client, encoding, subscription
 from twofold.web.serving import uvicorn_server
@@ -90,6 +90,12 @@ PAGE_BYTES = {module.PAGE_BYTES for module in (cosmos, memory, postgres, sqlite,
 def test_a_limit_is_that_of_the_code(begins: str, values: str, in_code: list[float]) -> None:
     [said] = [limit for what, limit in LIMITS.items() if what.startswith(begins)]
     assert values.format(*(f"{value:,g}" for value in in_code)) in said
+
+
+def test_what_performance_md_says_of_the_cache() -> None:
+    said = (Path(__file__).parents[1] / "docs" / "performance.md").read_text("utf-8")
+    each, together = cache.CACHE_BYTES / MIB, cache.ALL_CACHES_BYTES / MIB
+    assert f"up to {each:g} MB for each projection and {together:g} MB for all of a process" in said
 
 
 def test_pages_of_all_stores_are_as_large() -> None:

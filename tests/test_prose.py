@@ -66,6 +66,10 @@ PHRASES = [
     (r"\b(gave|gives?|given) out\b", "return, assign", "a cursor that `find` did not give out"),
     (r"\bas ever\b", "as before", "they go on as ever"),
     (r"\bone's own\b", "your own", "a machine of one's own"),
+    (r"\b(what|for|from|keeps? \w+ from) the outside\b", "clients", "what the outside may do"),
+    (r"\b(has|have) (not )?come as far\b", "has caught up", "when it has come as far"),
+    (r"\bof then\b", "the first, the original", "the answer of then"),
+    (r"\bfor so long\b", "for this long", "repeat it for so long"),
     (r"\bthat is none\b", "is not one", "a number that is none"),
 ]
 

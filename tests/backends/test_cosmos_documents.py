@@ -12,7 +12,7 @@ from azure.cosmos.aio import CosmosClient
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Decider
-from twofold.backends.cosmos import CosmosLog, address, layout, places
+from twofold.backends.cosmos import CosmosLog, address, layout, places, transport
 from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.transport import Transport
@@ -190,6 +190,19 @@ async def test_who_has_read_the_feed_reads_nothing_older(place: InCosmos, monkey
     assert f"#{places.lsn_of(receipt.position.offset)}" in sessions[-1]
     await log.close()
     await other.close()
+
+
+async def test_a_version_of_the_sdk_that_reads_the_feed_in_another_way_is_refused(
+    place: InCosmos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Better than to skip what it has parsed."""
+    log = await place.open_log()
+    await commit(log, append("note-1", event(1)))
+    monkeypatch.setattr(transport, "_keep_page", lambda request, response: response)
+    [part] = log.parts.values()
+    with pytest.raises(ConfigurationError, match=r"azure-cosmos \d.*install the version that the extra `azure`"):
+        await part.read(Position(part.partition, 0), 10)
+    await log.close()
 
 
 async def test_a_container_whose_name_is_not_plain(server: Server, tmp_path: Path) -> None:

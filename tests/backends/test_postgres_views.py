@@ -472,6 +472,16 @@ async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_bef
         assert await sql.fetchval("SELECT to_regclass('authors')") is None
 
 
+async def test_each_version_of_a_materialised_view_has_a_place_of_its_own(url: str) -> None:
+    one, two = (View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000, version=n) for n in (1, 2))
+    async with with_view(one).open(url, work=False), with_view(two).open(url, work=False) as running:
+        views: Any = running.rows.views  # type: ignore[attr-defined]
+        before = [(await views.reached(view.definition))[0] for view in (one, two)]
+        await views.move(two.definition, before[1], Position(0, 5))
+        assert before[0] == before[1]
+        assert [(await views.reached(view.definition))[0] for view in (one, two)] == [before[0], Position(0, 5)]
+
+
 async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) -> None:
     """After events that concern it; its position is that of before the refresh, and an event of no view moves it on."""
     dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
+from twofold import cli
 from twofold.feed import lease
 from twofold.messages import BEGINNING
 from twofold.testing.conformance.checkpoints import claimed
@@ -104,6 +105,11 @@ def test_the_feed(twofold: Callable[..., Result], counting: Any) -> None:
         r"      0:20  [\d-]+ [\d:]+  counter-4@4  Added  {\"number\":1}\n",
         twofold("feed", APP, "--after", "0:19").stdout,
     )
+
+
+def test_an_unexpected_error_shows_no_values_of_variables() -> None:
+    """typer's own tracebacks would: a password, or an event."""
+    assert not cli.commands.pretty_exceptions_enable
 
 
 def test_the_feed_says_what_can_match_nothing(twofold: Callable[..., Result], counting: Any) -> None:

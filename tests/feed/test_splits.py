@@ -20,7 +20,7 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, ends, feeds, learn, partition_of
+from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -89,6 +89,20 @@ def test_one_unknown_partition_among_known_ones_is_learned_of(splits: Splits) ->
         assert len(log.parents()) == known + 2
 
     splits.run(work)
+
+
+def test_a_follower_has_come_as_far_as_in_the_slowest_part_of_a_partition_that_has_split(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        for _ in range(2):
+            splits.split()
+            await refresh(log)
+        assert sorted(feeds(log)) == [3, 4, 5, 6]
+        places = [Position(3, 9), Position(4, 7), Position(5, 3), Position(6, 8)]
+        come = {place.partition: place.offset for place in await covered_by(log, places)}
+        assert (come[1], come[2]) == (7, 3)
+
+    splits.run(main)
 
 
 async def fill(running: Running) -> None:

@@ -45,7 +45,7 @@ def test_exactly():
 
 
 class Tiny(Copy):
-    """A tree of two files instead of a copy of ours."""
+    """A tree of two files instead of a copy of ours, whose objects are frozen in the same way."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -53,6 +53,7 @@ class Tiny(Copy):
         (root / "examples").mkdir()
         (root / "thing.py").write_text(dedent(THING))
         (root / "tests/test_thing.py").write_text(dedent(TESTS))
+        (root / "conftest.py").write_text("import gc\n\ndef pytest_collection_finish(session):\n    gc.freeze()\n")
         (root / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")
 
     def environment(self) -> Mapping[str, str]:

@@ -43,6 +43,7 @@ async def test_a_fold_that_depends_on_the_process_is_found(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     module = importlib.import_module("words_of_a_set")
     async with module.app.open("sqlite:///words.db") as running:
+        await running.execute(module.puts, "a", module.Put(0))
         done = await running.execute(module.puts, "a", module.Put(1))
         await running.get(module.words, "a", after=done.receipt)
         db = apsw.Connection("words.read.db")
@@ -53,3 +54,4 @@ async def test_a_fold_that_depends_on_the_process_is_found(tmp_path: Path, monke
     assert (here.counts, list(here.faults)) == ({"missing": 0, "extra": 0, "different": 1}, [])
     [fault] = report.faults
     assert "it differs in another process, where words is" in fault.what
+    assert fault.event == "put-a@2"

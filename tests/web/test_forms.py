@@ -261,3 +261,16 @@ async def test_operations_are_called_after_their_functions(client: httpx2.AsyncC
     ids = {one["operationId"] for one in Description(document).operations()}
     of_each = {f"put_member_put_{form}_members_id" for form in ("snake", "camel")}
     assert of_each | {"terms_post_snake_terms", "live", "ready", "status"} <= ids
+
+
+async def test_what_a_function_returns_without_a_response_is_made_by_fastapi(connect: Connect) -> None:
+    """By its `response_model`, which also leaves out what is not in it."""
+    routes = router(form=CAMEL)
+
+    @routes.get("/members/{id}", response_model=Loan)
+    async def member(id: str) -> Any:
+        return {"copy_id": id, "daily_fee": Decimal("1.50"), "password": "secret"}
+
+    app = FastAPI()
+    app.include_router(routes)
+    assert (await (await connect(app)).get("/members/1")).json() == {"copy_id": "1", "daily_fee": "1.50"}

@@ -44,7 +44,7 @@ async def located(log: Feed, events: Sequence[Position]) -> Sequence[Position]:
     """The newest event of each partition, where it is now.
 
     Who did not know of a split names an event of a part by the partition that it came of. Which part it is in cannot be
-    seen, but that part has come as far: so the event is handled once each part is, up to there or its end. Waiting for
+    seen, but that part has got that far: so the event is handled once each part is, up to there or its end. Waiting for
     all of them to come as far would be waiting for news of the others. Raises: Unavailable.
     """
     found: list[Position] = []

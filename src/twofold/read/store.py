@@ -145,7 +145,7 @@ class ReadStore(Protocol):
         ...
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
-        """Let the public name show this version, if it is newer than the live one and has come as far (G8).
+        """Let the public name show this version, if it is newer than the live one and has caught up (G8).
 
         `covered` says how far this version has come, a position for each partition number (see `has_come_as_far`).
         `lost` are checkpoints of the live version that were found to be of another log, or beyond this one's head: they

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -146,6 +147,12 @@ def test_the_document_is_valid(settings: dict[str, Any]) -> None:
         errors = [f"{list(error.instance_path)}: {error.message:.300}" for error in official.iter_errors(found)]
         assert errors == []
     assert not official.is_valid({**found, "channels": {"x": {"messages": []}}})
+
+
+def test_a_channel_says_what_its_first_message_holds() -> None:
+    texts = {name: channel.get("description", "") for name, channel in described(workshop())["channels"].items()}
+    begins = {name: found[1] for name, text in texts.items() if (found := re.search(r"First the (\w+) as", text))}
+    assert begins == {"things": "row", "things_list": "rows", "of_weight": "rows"}
 
 
 async def member(headers: Mapping[str, str]) -> Actor | None: ...

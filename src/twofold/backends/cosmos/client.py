@@ -6,6 +6,7 @@ import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
 from typing import Any, TypeVar
 from urllib.request import getproxies
 
@@ -108,7 +109,7 @@ class Container:
             pages = self._container.query_items_change_feed(max_item_count=limit, **where).by_page()
             async for page in _first(pages):
                 async for _ in page:
-                    raise AssertionError("this version of azure-cosmos does not send its requests as others did")
+                    raise _other_sdk()
         headers, body = received[-1]
         range_, newest = _session(headers)
         upto = int(headers["etag"].strip('"'))
@@ -144,6 +145,14 @@ async def _first(pages: Any) -> AsyncIterator[Any]:
     async for page in pages:
         yield page
         return
+
+
+def _other_sdk() -> ConfigurationError:
+    """The error for a page that did not come through `Transport`."""
+    return ConfigurationError(
+        f"azure-cosmos {version('azure-cosmos')} does not read the change feed through twofold's transport: install "
+        f"the version that the extra `azure` of twofold names"
+    )
 
 
 def _quiet() -> logging.Logger:

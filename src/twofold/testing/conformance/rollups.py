@@ -436,6 +436,18 @@ class RollupConformance(OnBackend):
             assert row.rows == 2
             assert await is_live(other_store, changed)
 
+    async def test_who_stops_a_rebuild_of_the_source_leaves_no_table_of_it(self, log: LogStore, store: Rows) -> None:
+        """Neither the new table of the source nor those of its rollups."""
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a")
+            await folded(running)
+            before = {table.follows for table in await store.tables()}
+            async with aclosing(operate.rebuild(running, model.source, from_scratch=True)) as positions:
+                await anext(positions)
+                assert len(await store.tables()) > len(before) + 1
+            assert {table.follows for table in await store.tables()} == before
+
     async def test_g8_a_new_version_of_the_source(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:
