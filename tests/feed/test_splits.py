@@ -401,6 +401,7 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits:
                     token = Token(running.log.log_id, Position(former, position.offset))
                     if former in ancestors(running.log, position.partition):
                         await running.check_token(token)
+                        assert await running.get(cards, id_, after=token) is not None  # the other part has no news
                         with pytest.raises(InvalidToken, match="beyond the end of the log"):
                             await running.check_token(Token(token.log_id, Position(former, 1 << 40)))
 

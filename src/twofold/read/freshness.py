@@ -93,8 +93,10 @@ class Freshness:
             raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
+        elsewhere: Collection[int] = ()
         if self._splits and token is not None:
             await learn(self._log, [token.position.partition])
+            elsewhere = await self._parts_without(token)
         while True:
             result = await look()
             if self._splits:
@@ -104,7 +106,7 @@ class Freshness:
             await self._check_log(result.checkpoints)
             if token is None:
                 return Fresh(result, None)
-            checkpoint = _concerned(self._log, result.checkpoints, token)
+            checkpoint = _concerned(self._log, result.checkpoints, token, elsewhere)
             if position is None or position.partition != checkpoint.follower.partition:
                 position = await self._position(checkpoint, token)
             if position is not None and checkpoint.position >= position:
@@ -116,6 +118,14 @@ class Freshness:
             if left_s <= 0:
                 raise ReadModelBehind(checkpoint.follower.name, await self._behind(checkpoint, position), wait_s)
             await self._wait(checkpoint, position, left_s)
+
+    async def _parts_without(self, token: Token) -> Collection[int]:
+        """The parts of a token's partition that end before it, so that its event is in another one."""
+        leaves = leaves_of(self._log, token.position.partition)
+        if list(leaves) == [token.position.partition]:
+            return ()
+        ends = [await feed_of(self._log, leaf).head() for leaf in leaves]
+        return {end.partition for end in ends if end.offset < token.position.offset}
 
     async def _position(self, checkpoint: Checkpoint, token: Token) -> Position | None:
         """The first position of this follower that includes the token's event; None if that is not fixed yet."""
@@ -193,10 +203,11 @@ class Freshness:
         return set(compress(partitions, reached))
 
 
-def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token) -> Checkpoint:
+def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsewhere: Collection[int]) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
-    Where partitions split, it is that of the one its partition came of, or the last of those it has split into.
+    Where partitions split, it is that of the one its partition came of, or the last of those it has split into but
+    those that certainly do not have its event, which would be waiting for news of other streams.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
@@ -211,7 +222,8 @@ def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token) -> Ch
         if checkpoint.follower.partition in before or partition in ancestors(log, checkpoint.follower.partition)
     ]
     if related:
-        return min(related, key=lambda checkpoint: checkpoint.position.offset)
+        may_have_it = [checkpoint for checkpoint in related if checkpoint.follower.partition not in elsewhere]
+        return min(may_have_it or related, key=lambda checkpoint: checkpoint.position.offset)
     raise InvalidToken(
         f"this read model has no partition {partition}, which the token's position {token.position} is in",
         str(token),
