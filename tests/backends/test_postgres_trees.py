@@ -1,14 +1,18 @@
-"""Trees of rows on PostgreSQL: a relation starts in its index, which holds only the beginnings of texts."""
+"""Trees of rows on PostgreSQL: where a relation starts, and rows that are read by their keys."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import asyncpg
+import pytest
 
+from tests.graphql.conftest import fill
 from tests.graphql.forum import forum, posts, users
 from twofold.backends.postgres.tables import table_sql
 from twofold.backends.postgres.trees import TreesSql
 from twofold.read.conditions import query_of
+from twofold.read.query import query_of_key
 from twofold.read.tree import Branch, Value
 
 
@@ -24,5 +28,35 @@ async def test_a_relation_starts_in_its_index(new_store: Callable[[], str]) -> N
         connection = await asyncpg.connect(url, server_settings={"enable_seqscan": "off"})
         plan = await connection.fetch(f"EXPLAIN {statement}", *values)
         await connection.close()
+    # an index holds only the beginnings of texts
     text = "\n".join(line for (line,) in plan)
     assert "posts_v1_1c" in text
+
+
+async def test_rows_asked_for_at_the_same_time_are_one_statement(
+    new_store: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with forum.open(new_store()) as running:
+        await fill(running)
+        store: Any = running.rows
+        statements: list[Any] = []
+        run = store._query.run
+
+        async def counted(work: Any) -> Any:
+            statements.append(work)
+            return await run(work)
+
+        monkeypatch.setattr(store._query, "run", counted)
+        named = [(column.name, Value(column)) for column in users.table.columns if column.name in ("user_id", "name")]
+        read = store.reads([Branch(0, users.table, named, False)])
+        keys = [f"u{n % 12}" for n in range(60)]  # the last three do not exist
+        found = await asyncio.gather(*(read([query_of_key(users, (key,), {})]) for key in keys))
+        assert len(statements) <= 2
+        assert [one.texts for one in found] == [
+            [b'{"user_id":"%b","name":"user %b"}' % (key.encode(), key[1:].encode()) if key < "u9" else b"null"]
+            for key in [key if len(key) == 2 else "u9" for key in keys]
+        ]
+        assert {one.standing[0].table for one in found} == {users.table}
+        statements.clear()
+        scoped = [query_of_key(users, ("u0",), {"country": country}) for country in ("DE", "FR")]
+        assert [(await read([query])).texts[0] == b"null" for query in scoped] == [False, True]

@@ -1,5 +1,6 @@
 """One statement for an operation returns what graphql-core's executor returns, and nothing unlisted falls back."""
 
+import asyncio
 import json
 import os
 import random
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 from fastapi import Request
+from graphql.execution.values import get_variable_values
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Rename, Write, members, writings
+from tests.graphql.forum import Rename, Write, api_of, members, writings
 from tests.graphql.operations import operation
-from twofold.graphql.documents import Operation, Refused
-from twofold.graphql.limits import TooMuch
+from twofold.graphql.documents import Documents, Operation, Refused
+from twofold.graphql.limits import Limits, TooMuch
 from twofold.graphql.plan import Fallback, NotCompiled
+from twofold.graphql.schema import schema_of
 from twofold.web.consistency import Freshness
 from twofold.web.graphql import levels
 from twofold.web.graphql.context import Context
@@ -88,6 +91,45 @@ MEASURED = {
     "{ users(limit: 0) { name } }": Fallback.REFUSED,
     'mutation { rename(id: "x", name: "y") { version } }': Fallback.REFUSED,
 }
+
+
+async def test_requests_at_the_same_time_have_their_own_rows_and_errors(compiling: str) -> None:
+    async with site(compiling) as running:
+        await fill(running.running)
+        await _park_some(running)
+        query = "query($id: ID!) { user(id: $id) { userId name } }"
+        ids: list[Any] = ["u1", "none", "u3", "a\x00b", "x" * 3_000, "u2", 7]
+        sent = await asyncio.gather(*(running.send(query, id=one) for one in ids))
+        alone = [await running.send(query, id=one) for one in ids]
+    assert [one.json() for one in sent] == [one.json() for one in alone]
+    assert [one.status_code for one in sent] == [200, 200, 294, 294, 294, 200, 200]
+    assert sent[0].json() == {"data": {"user": {"userId": "u1", "name": "user 1"}}}
+    assert sent[2].json()["errors"][0]["extensions"]["code"] == "ROW_PARKED"
+
+
+@pytest.mark.parametrize("declared", ["$id: ID!, $b: String", "$b: String!, $id: ID!", '$id: ID! = "d", $b: String'])
+def test_variables_are_coerced_as_graphql_core_does(declared: str) -> None:
+    schema = schema_of(api_of())
+    query = f"query({declared}) {{ user(id: $id) {{ name }} posts(title__startswith: $b) {{ title }} }}"
+    operation = Documents(schema, Limits()).operation(query, None)
+    for given in (
+        {"id": "1", "b": "\u00e4"},
+        {"id": 1, "b": "x"},
+        {"id": "1"},
+        {"id": "1", "b": None, "c": 2},
+        {"b": "x"},
+    ):
+        expected: Any = get_variable_values(schema, operation.node.variable_definitions or (), given)
+        if isinstance(expected, list):
+            with pytest.raises(Refused) as refused:
+                operation.variables(given)
+            assert [one.message for one in refused.value.errors] == [one.message for one in expected], given
+        else:
+            assert _shown(operation.variables(given)) == _shown(expected), given
+
+
+def _shown(found: Any) -> Any:
+    return found.coerced, {name: (str(one.signature.type), one.value) for name, one in found.sources.items()}
 
 
 async def test_each_reason_is_counted(compiling: str) -> None:

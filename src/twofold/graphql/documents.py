@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import graphql as g
-from graphql.execution.values import get_variable_values
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from graphql.language import ast
 
 from twofold.graphql.limits import Costs, Limits, check_document
 
 KEPT_BYTES = 32 * 1024 * 1024
 BYTES_PER_CHARACTER = 200  # of a document's text, parsed and planned: measured 90 to 190
+
+_TEXTS = (g.GraphQLID, g.GraphQLString)
 
 
 class Refused(Exception):
@@ -41,6 +44,7 @@ class Operation:
         self.plans: OrderedDict[Any, Any] = OrderedDict()
         """What was made of it, kept with it."""
         self._costs: Costs | None = None
+        self._texts = _texts(schema, node)
 
     @property
     def name(self) -> str | None:
@@ -59,12 +63,37 @@ class Operation:
             return None
         declared = self.node.variable_definitions
         hide = self.hide_suggestions
-        found = get_variable_values(self._schema, declared, dict(given), max_errors=50, hide_suggestions=hide)
+        found = self._as_sent(given) or get_variable_values(
+            self._schema, declared, dict(given), max_errors=50, hide_suggestions=hide
+        )
         if isinstance(found, list):
             raise Refused(found)
         if self._costs is not None:
             _check_cost(self._costs, self.node, found.coerced)
         return found
+
+    def _as_sent(self, given: Mapping[str, Any]) -> VariableValues | None:
+        """The coerced variables, if all of them are texts: graphql-core takes 8 µs to find that they stay as sent."""
+        if self._texts is None:
+            return None
+        sources, values = {}, {}
+        for name, signature in self._texts.items():
+            value = given.get(name)
+            if type(value) is not str:
+                return None
+            sources[name], values[name] = VariableValueSource(signature, value), value
+        return VariableValues(sources, values)
+
+
+def _texts(schema: g.GraphQLSchema, node: ast.OperationDefinitionNode) -> dict[str, GraphQLVariableSignature] | None:
+    """The variables of an operation, if all of them are ids or strings."""
+    found = {}
+    for definition in node.variable_definitions or ():
+        signature = get_variable_signature(schema, definition)
+        if isinstance(signature, g.GraphQLError) or g.get_nullable_type(signature.type) not in _TEXTS:
+            return None
+        found[signature.name] = signature
+    return found
 
 
 class Documents:

@@ -26,7 +26,7 @@ from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.schema import migrate
 from twofold.backends.postgres.swap import come_as_far, make_indexes, publish, replace
 from twofold.backends.postgres.tables import TableSql, commit_with, table_sql
-from twofold.backends.postgres.trees import TreesSql
+from twofold.backends.postgres.trees import KeyedSql, TreesSql, keyed_sql
 from twofold.backends.postgres.views import PostgresViews
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError
@@ -245,9 +245,13 @@ class PostgresReadStore:
 
     def reads(self, trees: Sequence[Branch]) -> Read:
         """See `ReadsTrees.reads`."""
-        sql = TreesSql(trees, self._sql)
+        sql, keyed = TreesSql(trees, self._sql), keyed_sql(trees, self._sql)
+        gets = None if keyed is None else Gathered(partial(self._by_key, keyed))
 
         async def read(queries: Sequence[Query]) -> Grown:
+            key = None if keyed is None else keyed.key(queries[0])
+            if gets is not None and key is not None:
+                return await gets.run(key)
             statement, values = sql.statement(queries)
             before = self._news.reached.places
             row = await self._query.run(lambda c: c.fetchrow(statement, *values))
@@ -255,6 +259,13 @@ class PostgresReadStore:
             return Grown(row[len(standing) :], standing)
 
         return read
+
+    async def _by_key(self, sql: KeyedSql, keys: Sequence[Key]) -> Sequence[Grown]:
+        statement, values = sql.statement(keys)
+        before = self._news.reached.places
+        about, texts = await self._query.run(lambda c: c.fetchrow(statement, *values))
+        standing = [self._standing(sql.table, about, before)]
+        return [Grown([text], standing) for text in texts]
 
     def _standing(self, table: Table, text: str, before: Mapping[FollowerId, Position]) -> Standing:
         about = _ABOUT.decode(text)

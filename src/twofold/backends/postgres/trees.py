@@ -12,12 +12,13 @@ from typing import Any, NamedTuple
 from twofold.backends.postgres.as_json import checks_of, object_of, value_of
 from twofold.backends.postgres.tables import Parameters, TableSql
 from twofold.backends.statements import quoted
-from twofold.read.projection import Table
+from twofold.read.projection import Key, Table
 from twofold.read.store import Query
 from twofold.read.tree import MARK, Branch, Constant, Value, tables_of
 from twofold.read.written import Member
 
 _MARK = f"chr({ord(MARK)})"
+_KEYS = "twofold_keys"
 
 
 class Hole(NamedTuple):
@@ -74,14 +75,11 @@ class TreesSql:
         members: list[tuple[str, str]] = []
         usual: list[str] = []
         for name, member in branch.members:
-            match member:
-                case Constant(text):
-                    members.append((name, "'" + text.replace("'", "''") + "'"))
-                case Value(column):
-                    members.append((name, value_of(Member(column, name))))
-                    usual += [*checks_of(Member(column, name)), *_fits(member)]
-                case Branch():
-                    members.append((name, self._branch(member, alias)))
+            if isinstance(member, Branch):
+                members.append((name, self._branch(member, alias)))
+            else:
+                members.append((name, _text(name, member)))
+                usual += _checks(name, member)
         return object_of(members, usual, _MARK)
 
     def _hole(self, hole: Hole) -> str:
@@ -93,6 +91,58 @@ class TreesSql:
     def _split(self, statement: str) -> Iterator[str | Hole]:
         for number, part in enumerate(statement.split("\x02")):
             yield self._holes[part] if number % 2 else part
+
+
+class KeyedSql:
+    """The statement for rows of one table by their keys: the standing of the table, and the JSON of each row.
+
+    Its last parameters are an array for each column of the key.
+    """
+
+    def __init__(self, sql: TableSql, members: Sequence[tuple[str, Constant | Value]]) -> None:
+        asked = [f"k{n}" for n in range(len(sql.table.key))]
+        same = " AND ".join(sql.joined(name, f"{_KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
+        usual = [check for name, member in members for check in _checks(name, member)]
+        text = object_of([(name, _text(name, member)) for name, member in members], usual, _MARK)
+        row = f"SELECT {text} FROM {sql.name} WHERE {same} LIMIT 1"
+        keys = f"{sql.unnested_keys} WITH ORDINALITY AS {_KEYS} ({', '.join(asked)}, place)"
+        texts = f"SELECT convert_to(coalesce(({row}), 'null'), 'UTF8') FROM {keys} ORDER BY {_KEYS}.place"
+        self.table, self._sql = sql.table, sql
+        self._statement = f"SELECT ({sql.about}), ARRAY({texts})"
+
+    def statement(self, keys: Sequence[Key]) -> tuple[str, list[Any]]:
+        """The statement, and its parameters."""
+        return self._statement, [*self._sql.whose, *self._sql.keys_by_column(keys)]
+
+    def key(self, query: Query) -> Key | None:
+        """The key that a query asks for, if it asks for nothing else."""
+        if query.after is not None or len(query.conditions) != len(self._sql.table.key):
+            return None
+        for name, one in zip(self._sql.table.key, query.conditions, strict=True):
+            if one.column != name or one.operator != "eq" or one.value is None:
+                return None
+        return tuple([one.value for one in query.conditions])
+
+
+def keyed_sql(trees: Sequence[Branch], sql_of: Callable[[Table], TableSql]) -> KeyedSql | None:
+    """The statement for these trees by keys, if they are one row without related ones."""
+    [tree, *others] = trees
+    members = [(name, member) for name, member in tree.members if not isinstance(member, Branch)]
+    if others or tree.several or len(members) < len(tree.members):
+        return None
+    return KeyedSql(sql_of(tree.table), members)
+
+
+def _text(name: str, member: Constant | Value) -> str:
+    """The JSON of a member, as an expression."""
+    if isinstance(member, Constant):
+        return "'" + member.text.replace("'", "''") + "'"
+    return value_of(Member(member.column, name))
+
+
+def _checks(name: str, member: Constant | Value) -> list[str]:
+    """Conditions under which a member can be written here."""
+    return [] if isinstance(member, Constant) else [*checks_of(Member(member.column, name)), *_fits(member)]
 
 
 def _fits(value: Value) -> list[str]:

@@ -75,10 +75,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Its head is complete."""
         self._in_head = False
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        size, hosts = len(self.url), 0
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            hosts += name == b"host"
         if size > self.limits.head_bytes:
             self._refuse(self._too_large())
-        hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             self._refuse(Problem(400, "invalid-request", f"A request must have one Host header, not {hosts}"))
         super().on_headers_complete()
