@@ -100,9 +100,12 @@ class Run:
         is_settled = outcome.by is not None or self._effort.tests_s < THOROUGH_S or defect.file.endswith(".sql")
         if is_settled and not outcome.refused:
             return outcome
-        nursery = Nursery(self._copy, self._server, files_of(order, FRESH_FILES))
+        files = files_of(order, FRESH_FILES)
+        nursery = Nursery(self._copy, self._server, files)
         try:
-            fresh = self._run(nursery, {}, order, histories) if nursery.tests else Outcome("collection of the tests")
+            collected = {test.partition("::")[0] for test in nursery.tests}
+            is_whole = collected.issuperset(files)
+            fresh = self._run(nursery, {}, order, histories) if is_whole else Outcome("collection of the tests")
         finally:
             nursery.close()
         return msgspec.structs.replace(fresh, tests=outcome.tests + fresh.tests)

@@ -26,6 +26,7 @@ from twofold.write import log as write_log
 REFERENCE = (Path(__file__).parents[1] / "docs" / "reference.md").read_text("utf-8")
 LIMITS = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", REFERENCE.split("\n## Limits\n")[1], re.MULTILINE))
 KIB, MIB = 1024, 1024 * 1024
+LEASE_S, BEATS, CALL_S = lease.LEASE_S, lease.BEATS_PER_LEASE, lease.CALL_SHARE * lease.LEASE_S
 PAGE_BYTES = {module.PAGE_BYTES for module in (cosmos, memory, postgres, sqlite, runs)}
 
 
@@ -69,8 +70,9 @@ PAGE_BYTES = {module.PAGE_BYTES for module in (cosmos, memory, postgres, sqlite,
         ),
         (
             "lease of a follower",
-            "{} s, with a heartbeat every {} s; a waiting worker looks every {} s",
-            [lease.LEASE_S, lease.LEASE_S / lease.BEATS_PER_LEASE, lease.CLAIM_POLL_S],
+            "{} s, with a heartbeat every {} s; of a call of `catch_up` {} s, with one every {} s. "
+            "A waiting worker or call looks every {} s",
+            [LEASE_S, LEASE_S / BEATS, CALL_S, CALL_S / BEATS, lease.CLAIM_POLL_S],
         ),
         ("effects, and commands", "{}", [runner.COMMANDS_AT_ONCE]),
         (

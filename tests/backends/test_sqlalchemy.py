@@ -6,6 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import make_dataclass
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -304,6 +305,24 @@ def test_decimals_are_compared_as_numbers() -> None:
             (place > number) - (place < number) for number in range(len(texts))
         ]
     assert by_number("1.50", "1.5") == 0
+
+
+async def test_the_public_name_on_postgres_has_the_columns_of_the_version_it_shows(
+    new_database: Callable[[], str],
+) -> None:
+    """Also columns that a view cannot be given in place."""
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    renamed = make_dataclass("Renamed", [("key", str), ("number", int, 0)], frozen=True)
+    try:
+        for table in (tally(1), Projection("tally", renamed, nothing, version=2).table):
+            claim = await prepared(store, table)
+            await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", 7)}))
+            await try_publish(table, store, MemoryLog(), look_for_lost=False)
+        assert dict(await user.fetchrow("SELECT * FROM tally")) == {"key": "a", "number": 7}
+    finally:
+        await user.close()
+        await store.close()
 
 
 async def test_what_depends_on_a_table_of_postgres_is_named(new_database: Callable[[], str]) -> None:

@@ -115,3 +115,20 @@ def test_a_stop_while_the_app_is_opened_is_no_error() -> None:
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=30)
     assert (process.returncode, out, err) == (0, "", "")
+
+
+FILES = """
+import resource, sys
+from twofold.web.serving.limits import OTHER_FILES, Limits, within_open_files
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (OTHER_FILES + 5, OTHER_FILES + int(sys.argv[1])))
+limits = within_open_files(Limits(connections=50))
+print(limits.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OTHER_FILES)
+"""
+
+
+@pytest.mark.parametrize(("most", "connections"), [(20, 20), (50, 50), (60, 50)])
+def test_as_many_connections_as_files_may_be_open(most: int, connections: int) -> None:
+    """The limit of the process is raised as far as the system lets it."""
+    done = subprocess.run([sys.executable, "-c", FILES, str(most)], check=False, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, [str(connections), str(most)]), done.stderr
