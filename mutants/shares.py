@@ -54,7 +54,8 @@ def table(results: Sequence[Result], harmless: Mapping[str, str]) -> str:
     text = (
         f"On {when}, {len(drawn):,} of the {len(lists.drawn().defects):,} defects that seed {lists.drawn().seed} draws "
         f'and {len(tried) - len(drawn):,} of the {len(lists.by_hand()):,} made by hand were planted. "Harmless" are '
-        f"survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for each."
+        f"survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for each. The "
+        f"shares are of the others."
     )
     return "\n".join([text, "", *_rows(tried, harmless), ""])
 
@@ -64,10 +65,10 @@ def _rows(tried: Sequence[Result], harmless: Mapping[str, str]) -> Iterator[str]
     yield "| --- | --- | --- | --- | --- |"
     for promise in [*PROMISES, "all"]:
         of = [one for one in tried if promise == "all" or promise in promises_of(one)]
-        drawn, made = [one for one in of if not one.defect.promise], [one for one in of if one.defect.promise]
-        survivors = [one for one in of if one.by is None]
-        known = sum(one.defect.name in harmless for one in survivors)
-        yield f"| {promise} | {_share(drawn)} | {_share(made)} | {known} | {len(survivors) - known} |"
+        counted = [one for one in of if one.by is not None or one.defect.name not in harmless]
+        drawn, made = [one for one in counted if not one.defect.promise], [one for one in counted if one.defect.promise]
+        survivors = sum(one.by is None for one in counted)
+        yield f"| {promise} | {_share(drawn)} | {_share(made)} | {len(of) - len(counted)} | {survivors} |"
 
 
 def _share(of: Sequence[Result]) -> str:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect_read, stores
-from twofold.backends.cosmos import layout, places
+from twofold.backends.cosmos import layout, part, places
 from twofold.backends.cosmos.address import address
 from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.hashing import place_of
 from twofold.backends.cosmos.layout import Tip
 from twofold.backends.cosmos.ranges import Numbered, Physical, Ranges
 from twofold.errors import ConfigurationError, InvalidInput
-from twofold.messages import Append, Encoded, Meta, Stream
+from twofold.messages import Append, Encoded, Entry, Meta, Position, Stream
 
 KEY = "a2V5"
 
@@ -61,6 +61,24 @@ def test_a_category_that_cannot_be_one_is_refused() -> None:
     assert address(f"{plain};Category=order").category == "order"
     with pytest.raises(InvalidInput, match="category of a stream must be a letter followed by"):
         address(f"{plain};Category=an order")
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 20))
+def test_what_is_cut_off_a_large_page_comes_with_the_next(sizes: list[int], most: int) -> None:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    entries = [
+        Entry(Position(1, offset), "order-1", offset, "Placed", 1, b"x" * size, b"{}", now)
+        for offset, size in enumerate(sizes, 1)
+    ]
+    upto, read = Position(1, 99), list[Entry]()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(part, "PAGE_BYTES", most)
+        while (place := read[-1].position if read else Position(1, 0)) < entries[-1].position:
+            page, end = part._cut([entry for entry in entries if entry.position > place], upto)
+            assert part.size_of(page[:-1]) < most
+            assert end == (upto if page[-1] is entries[-1] else page[-1].position)
+            read += page
+    assert read == entries
 
 
 async def test_a_key_and_another_read_store_are_demanded(monkeypatch: pytest.MonkeyPatch) -> None:

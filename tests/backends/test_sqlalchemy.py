@@ -23,6 +23,7 @@ from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy.database import Database
+from twofold.backends.sqlalchemy.dialects import by_number
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql, table_name
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
@@ -294,6 +295,15 @@ async def test_the_public_name_is_a_view_of_the_live_version(tmp_path: Path) -> 
     with closing(sqlite3.connect(tmp_path / "x.db")) as db:
         assert db.execute("SELECT * FROM tally").fetchall() == [("a", 2)]
     await store.close()
+
+
+def test_decimals_are_compared_as_numbers() -> None:
+    texts = ["-10", "-9.5", "0", "0.1", "2", "10", "1" + "0" * 40]
+    for place, one in enumerate(texts):
+        assert [by_number(one, other) for other in texts] == [
+            (place > number) - (place < number) for number in range(len(texts))
+        ]
+    assert by_number("1.50", "1.5") == 0
 
 
 async def test_what_depends_on_a_table_of_postgres_is_named(new_database: Callable[[], str]) -> None:

@@ -217,7 +217,7 @@ def a_token_of_a_part_does_not_know_the_parent(patch: Patch) -> None:
     patch.setattr(freshness, "ancestors", lambda log, partition: ())
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=33)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=101)
 def reads_do_not_learn_of_new_partitions(patch: Patch) -> None:
     patch.setattr(freshness, "learn", _nothing)
 
@@ -266,7 +266,7 @@ def news_of_the_parts_make_no_cut(patch: Patch) -> None:
     patch.setattr(Proposer, "has_news", has_news)
 
 
-@defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"], first=26)
+@defect(IN_THE_DIRECTORY, among=["upgrade", "rebuild", "crash"], first=201)
 def a_version_has_come_as_far_as_its_foremost_part(patch: Patch) -> None:
     def come(self: Any, number: int, at: Mapping[int, Position]) -> int:
         if number in at:

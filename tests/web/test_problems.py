@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from twofold import (
 from twofold.errors import Contended, LeaseLost, NewerSchema, UndecodableEvent
 from twofold.web import problems
 from twofold.web.idempotency import IdempotencyKeyReused
+from twofold.web.openapi import PROBLEMS
 from twofold.web.preconditions import Precondition
 from twofold.web.problems import MAX_ERRORS, Problem, invalid
 from twofold.web.steps import NotRepeatable
@@ -130,3 +132,11 @@ def test_every_type_is_in_the_reference() -> None:
     types = {found for text in sources for found in re.findall(r'Problem\(\s*\d+,\s*"([a-z-]+)"', text)}
     assert len(types) > 20
     assert sorted(one for one in types if f"`{one}`" not in reference) == []
+
+
+@pytest.mark.parametrize("make", [partial(problems.overloaded, 7, "reads"), problems.stopping, problems.cut_off])
+def test_a_problem_of_a_server_that_ends_or_is_full_is_a_documented_one(make: Callable[[], Problem]) -> None:
+    problem = make()
+    assert (problem.status_code, problem.type) in {(status, kind) for status, kind, _ in PROBLEMS}
+    assert problem.headers is not None
+    assert "Retry-After" in problem.headers

@@ -13,13 +13,16 @@ from typing import Any, Literal
 from uuid import UUID
 
 import apsw
+import httpx2
 import msgspec
 import pytest
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
+from twofold.api import Api, nobody
 from twofold.errors import RowUnreadable
 from twofold.read.definition import MAX_COLUMNS
 from twofold.web.answers import answer
+from twofold.web.application import web_app
 from twofold.web.forms import JsonForm
 from twofold.web.rows import as_json, written
 
@@ -168,6 +171,23 @@ async def test_it_is_the_store_that_writes_them(url: str, monkeypatch: pytest.Mo
         quick = written(things, JsonForm())
         assert isinstance(await running.get(quick, "full"), msgspec.Raw)
         assert [type(row) for row in await running.find(quick)] == [msgspec.Raw, msgspec.Raw]
+
+
+def shown(row: Thing) -> Pair:
+    return Pair(row.thing_id, row.whole)
+
+
+async def test_what_is_made_of_rows_is_made_of_rows_that_were_read(url: str) -> None:
+    api = Api(app, actor=nobody)
+    api.page(things, returns=shown)
+    api.row(things, returns=shown)
+    async with app.open(url) as running:
+        await put(running, FULL)
+        transport = httpx2.ASGITransport(app=web_app(running, api))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            found = [(await client.get(address)).json() for address in ("/thing", "/thing/full")]
+    made = {"left": "full", "right": 2**63 - 1, "said": ""}
+    assert (found[0]["data"], found[1]) == ([made], made)
 
 
 async def test_a_key_of_several_fields(url: str) -> None:

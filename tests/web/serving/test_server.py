@@ -89,3 +89,29 @@ def test_ipv6() -> None:
     process.terminate()
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+OPENING = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from twofold.web.serving.server import serve
+
+@asynccontextmanager
+async def opened():
+    print("opening", flush=True)
+    await asyncio.Event().wait()
+    yield
+
+sys.exit(serve(opened, port=0))
+"""
+
+
+def test_a_stop_while_the_app_is_opened_is_no_error() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPENING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "opening\n"
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (0, "", "")
