@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from fastapi import FastAPI, Request, Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
@@ -116,6 +117,20 @@ async def test_a_route_that_comes_first_takes_precedence(
     if path != "/{all:path}":
         assert len((await client.get("/note")).json()["data"]) == 3
         assert found == ([] if path == "/note/{first:path}" else ["/note"])
+
+
+async def test_a_route_that_is_put_first_later_takes_precedence_from_then_on(
+    running: Running, connect: Connect, found: list[str]
+) -> None:
+    async def mine(request: Request) -> Response:
+        return Response("mine")
+
+    served = web_app(running, by_rule(app))
+    client = await connect(served)
+    assert len((await client.get("/note")).json()["data"]) == 3
+    served.router.routes.insert(0, Route("/note", mine))
+    assert (await client.get("/note")).text == "mine"
+    assert found == ["/note"]
 
 
 async def test_a_mount_that_comes_first_takes_precedence(running: Running, connect: Connect, found: list[str]) -> None:

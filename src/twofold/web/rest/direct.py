@@ -48,6 +48,8 @@ class Direct:
         self._app, self._generated = app, routes
         self._known = -1
         self._candidates: dict[tuple[str, int, str | None], list[_Candidate]] = {}
+        self._fixed: dict[tuple[str, str], Generated] = {}
+        """By method and path: the routes that were found at addresses without parameters."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -70,21 +72,30 @@ class Direct:
         routes = scope["app"].router.routes
         if len(routes) != self._known:
             self._look(routes)
-        sent = scope["path"].split("/")[1:]
+        method, path = scope["method"], scope["path"]
+        fixed = self._fixed.get((method, path))
+        return self._found(method, path) if fixed is None else (fixed, {})
+
+    def _found(self, method: str, path: str) -> Taken | None:
+        sent = path.split("/")[1:]
         if not sent:  # `GET *`
             return None
-        method, count = scope["method"], len(sent)
+        count = len(sent)
         for first in (*sent[:1], None):  # `OPTIONS *` has no segment
             for one in self._candidates.get((method, count, first), ()):
                 if one.is_at(sent):
                     parameters = {name: sent[place] for place, name in one.parameters}
-                    return (one.route, parameters) if one.is_first and all(parameters.values()) else None
+                    if not one.is_first or not all(parameters.values()):
+                        return None
+                    if not parameters:
+                        self._fixed[method, path] = one.route
+                    return one.route, parameters
         return None
 
     def _look(self, routes: Sequence[BaseRoute]) -> None:
         """Find out which generated routes another one may take precedence over."""
         earlier = routes[: min((routes.index(route) for route in self._generated), default=0)]
-        self._candidates = {}
+        self._candidates, self._fixed = {}, {}
         for route in self._generated:
             one = _Candidate(route, not any(_may_match(other, route.at) for other in _paths(earlier)))
             self._candidates.setdefault(one.place, []).append(one)
