@@ -38,6 +38,8 @@ from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View
 from twofold.testing.conformance.bank import eventually
 from twofold.web.application import web_app
+from twofold.web.forms import JsonForm
+from twofold.web.rows import written
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,23 @@ async def test_a_view_is_read_like_a_projection(url: str) -> None:
                 pass
     async with session(url) as sql:
         assert await sql.fetchval("SELECT posts FROM authors WHERE author = 'ann'") == 2
+
+
+async def test_rows_that_the_database_writes_as_json_have_any_name_and_may_come_twice(url: str) -> None:
+    """`k` was a name of the statement's own; an id that is not unique gives one of its rows."""
+    twice = View(
+        "k", Author, sql="SELECT author, 1 AS posts, words, price AS earned, at AS newest FROM {posts}", over=[posts]
+    )
+    async with with_view(twice).open(url) as running:
+        await write(running, "1", "ann", 10)
+        await write(running, "2", "bob", 5)
+        receipt = await write(running, "3", "ann", 7)
+        for author, words in (("ann", {7, 10}), ("bob", {5}), ("eve", set())):
+            plain = await running.get(twice, author, after=receipt)
+            row: Any = await running.get(written(twice, JsonForm()), author, after=receipt)
+            assert ({plain.words} if plain else set()) <= words
+            assert ({json.loads(bytes(row))["words"]} if row else set()) <= words
+            assert (plain is None) == (row is None) == (not words)
 
 
 async def test_a_token_waits_for_the_projection_that_lags(url: str) -> None:

@@ -17,6 +17,7 @@ from twofold.read.store import Query
 from twofold.read.written import LONGEST_DECIMAL, LONGEST_NUMBER, UNUSUAL, Member, Shape
 
 ARGUMENTS = 90  # of a function, which takes at most 100
+KEYS = "twofold_keys"  # no view of a user's has this name
 _IN_UTC = """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"""
 
 
@@ -26,10 +27,10 @@ class JsonSql:
     def __init__(self, sql: TableSql, shape: Shape) -> None:
         self._sql, self._row = sql, f"SELECT {written(shape)} AS j FROM {sql.name}"
         asked = [f"k{n}" for n in range(len(sql.table.key))]
-        same = " AND ".join(f"{quoted(name)} = k.{k}" for name, k in zip(sql.table.key, asked, strict=True))
-        keys = f"{sql.unnested_keys} WITH ORDINALITY AS k ({', '.join(asked)}, place)"
-        one = f"coalesce(({self._row} WHERE {same}), '')"
-        self.get = f"SELECT ({sql.about}), (SELECT string_agg({one}, chr(10) ORDER BY k.place) FROM {keys})"
+        same = " AND ".join(sql.joined(name, f"{KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
+        keys = f"{sql.unnested_keys} WITH ORDINALITY AS {KEYS} ({', '.join(asked)}, place)"
+        one = f"coalesce(({self._row} WHERE {same} LIMIT 1), '')"
+        self.get = f"SELECT ({sql.about}), (SELECT string_agg({one}, chr(10) ORDER BY {KEYS}.place) FROM {keys})"
         """Parameters: an array for each column of the key."""
 
     def find(self, query: Query) -> tuple[str, list[Any]]:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from twofold.backends.postgres.as_json import checks_of, object_of, value_of
+from twofold.backends.postgres.as_json import KEYS, checks_of, object_of, value_of
 from twofold.backends.postgres.tables import Parameters, TableSql
 from twofold.backends.statements import quoted
 from twofold.read.projection import Key, Table
@@ -18,7 +18,6 @@ from twofold.read.tree import MARK, Branch, Constant, Value, tables_of
 from twofold.read.written import Member
 
 _MARK = f"chr({ord(MARK)})"
-_KEYS = "twofold_keys"
 
 
 class Hole(NamedTuple):
@@ -101,12 +100,12 @@ class KeyedSql:
 
     def __init__(self, sql: TableSql, members: Sequence[tuple[str, Constant | Value]]) -> None:
         asked = [f"k{n}" for n in range(len(sql.table.key))]
-        same = " AND ".join(sql.joined(name, f"{_KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
+        same = " AND ".join(sql.joined(name, f"{KEYS}.{k}") for name, k in zip(sql.table.key, asked, strict=True))
         usual = [check for name, member in members for check in _checks(name, member)]
         text = object_of([(name, _text(name, member)) for name, member in members], usual, _MARK)
         row = f"SELECT {text} FROM {sql.name} WHERE {same} LIMIT 1"
-        keys = f"{sql.unnested_keys} WITH ORDINALITY AS {_KEYS} ({', '.join(asked)}, place)"
-        texts = f"SELECT convert_to(coalesce(({row}), 'null'), 'UTF8') FROM {keys} ORDER BY {_KEYS}.place"
+        keys = f"{sql.unnested_keys} WITH ORDINALITY AS {KEYS} ({', '.join(asked)}, place)"
+        texts = f"SELECT convert_to(coalesce(({row}), 'null'), 'UTF8') FROM {keys} ORDER BY {KEYS}.place"
         self.table, self._sql = sql.table, sql
         self._statement = f"SELECT ({sql.about}), ARRAY({texts})"
 
