@@ -12,6 +12,7 @@ from devservers.cosmos.process import running
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
+from twofold.backends.cosmos import CosmosLog, layout
 from twofold.backends.cosmos.refusals import translated
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
 from twofold.messages import Stream
@@ -53,6 +54,21 @@ async def test_g11_a_container_that_is_created_again(place: InCosmos) -> None:
                 await log.load(Stream.parse(stream))
         new = database.get_container_client(place.container)
         assert [one async for one in new.query_items("SELECT * FROM c", partition_key="2")] == []
+    await log.close()
+
+
+async def test_g11_cuts_of_an_older_copy(place: InCosmos) -> None:
+    """Their container was restored to an earlier moment, that of the events was not."""
+    log = await place.open_log()
+    assert isinstance(log, CosmosLog)
+    cuts, key = log.cuts, f"cut-{log.log_id}"
+    assert await cuts.add(cuts.newest, (1,))
+    assert await cuts.add(cuts.newest, (2,))
+    newest = await log._beside.read("newest", key)
+    assert newest is not None
+    await log._beside.batch([layout.replaced({**newest, "number": 1, "vector": [1]}, newest["_etag"])], key)
+    with pytest.raises(LogReplaced, match="no longer holds cut 2 as it was: an older copy replaced it"):
+        await cuts.learn()
     await log.close()
 
 

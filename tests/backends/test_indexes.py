@@ -16,6 +16,8 @@ from twofold.backends.connect import connect_read
 from twofold.backends.postgres import tables as on_postgres
 from twofold.backends.sqlalchemy import tables as with_sqlalchemy
 from twofold.backends.sqlite import tables as on_sqlite
+from twofold.backends.sqlite.log import SqliteLog
+from twofold.backends.sqlite.requests import _SQL as requests
 from twofold.messages import BEGINNING
 from twofold.read.conditions import conditions_of
 from twofold.read.cursor import Start
@@ -171,3 +173,13 @@ async def test_rows_are_counted_in_the_index(explain: Explain) -> None:
 def begins_in_an_index(plan: str, column: str) -> bool:
     """Whether some line of the plan looks up a place by this column."""
     return any(column in line and ("SEARCH" in line or "Index Cond" in line) for line in plan.splitlines())
+
+
+async def test_responses_that_have_expired_are_found_by_an_index(tmp_path: Path) -> None:
+    """The table keeps every idempotency key, and each new response looks for them."""
+    file = tmp_path / "log.db"
+    log = SqliteLog(file)
+    await log.open()
+    await log.close()
+    plan = apsw.Connection(str(file)).execute(f"EXPLAIN QUERY PLAN {requests['sweep']}", (0.0, 1))
+    assert "INDEX twofold_requests_expiring (expires_at<?)" in "\n".join(str(row[3]) for row in plan)

@@ -9,9 +9,11 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
+from tests.backends.postgres_session import session
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.backends.postgres.schema import migrations
+from twofold.testing.conformance.bank import eventually
 
 TAKEN_OVER = {
     "append.sql": (5, "c9d6b85d09b2fbec8fb9a5b9e0e444bf808665a3b0f7b2db3d8c0744c99236a5"),
@@ -95,6 +97,31 @@ async def test_no_two_processes_migrate_at_once_of_whatever_release(new_database
         await (await migrating).close()
     finally:
         await other.close()
+
+
+async def test_two_that_open_an_empty_database_first_open_one_log(new_database: Callable[[], str]) -> None:
+    """Both have found no log: who is later waits for the other, and takes its log."""
+    url = new_database()
+    await (await connect(url, Ambient())).close()
+    async with session(url) as first, session(url) as beside:
+        await first.execute("DELETE FROM twofold.log")
+        here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        waiting = f"""
+            SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
+            WHERE NOT granted AND locktype = 'transactionid' AND datid = {here}
+        """
+
+        async def waits() -> bool:
+            return opening.done() or bool(await beside.fetchval(waiting))
+
+        async with first.transaction():
+            await first.execute("INSERT INTO twofold.log (log_id) VALUES ('the first')")
+            opening = asyncio.create_task(connect(url, Ambient()))
+            await eventually(waits)
+            assert not opening.done()
+        log = await opening
+        assert log.log_id == "the first"
+        await log.close()
 
 
 def test_a_new_migration_has_a_higher_number_than_all_before() -> None:

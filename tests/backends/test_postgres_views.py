@@ -33,6 +33,7 @@ from twofold import (
 from twofold.api import Api, nobody
 from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned.log import Partitioned
+from twofold.backends.postgres import swap
 from twofold.errors import InvalidInput, RowParked
 from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View
@@ -404,8 +405,14 @@ async def test_the_name_shows_a_version_only_once_what_it_is_over_is_shown(url: 
             assert await sql.fetchval("SELECT words FROM authors") == 1_000
 
 
-async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view(url: str) -> None:
-    """A refresh reads the table, which could then not be replaced; and the new rows may be of another log."""
+async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refresh reads the table, which could then not be replaced; and the new rows may be of another log.
+
+    It may take longer than a lock is usually waited for.
+    """
+    monkeypatch.setattr(swap, "LOCK_TIMEOUT_S", 0.05)
     dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
     async with with_view(dashboard).open(url) as running:
         await running.find(dashboard, after=await write(running, "1", "ann", 10), wait_s=20)
@@ -417,7 +424,10 @@ async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view
 
         async def waits() -> bool:
             return bool(
-                await beside.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory'")
+                await beside.fetchval(
+                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' "
+                    "AND clock_timestamp() > waitstart + interval '0.1 s'"
+                )
             )
 
         async with sql.transaction():

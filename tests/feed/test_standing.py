@@ -7,6 +7,7 @@ import pytest
 from tests.feed.test_follow import ONE, Noting
 from twofold.backends.memory import MemoryLog
 from twofold.errors import NotSettled
+from twofold.feed import standing
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.follow import Following
 from twofold.feed.standing import Pace, wait_until_idle
@@ -48,6 +49,28 @@ async def test_what_is_appended_during_a_look_counts_for_the_next() -> None:
         pace.count(2)
         await pace.keep()
         assert log.looks == 2
+
+
+class Stuck(Noting):
+    """A follower whose checkpoint does not move."""
+
+    async def wait(self, after: Position, timeout_s: float) -> None:
+        await asyncio.sleep(timeout_s)
+
+
+async def test_an_import_waits_for_no_follower_whose_holder_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checkpoint says that it is held, and nothing more comes from there."""
+    monkeypatch.setattr(standing, "LEASE_S", 0.05)
+    monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
+    log = MemoryLog()
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
+    assert seen is not None
+    await log.checkpoints.claim(seen, "worker")
+    await appended(log, "note-1", *"abc")
+    pace = Pace([Following(Stuck(log), log, log.checkpoints, "importer")], most_behind=2, look_every=1)
+    async with asyncio.timeout(10):
+        await pace.keep()
 
 
 class Slow(Noting):

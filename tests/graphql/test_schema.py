@@ -139,6 +139,10 @@ async def _not_annotated(asked, name):  # type: ignore[no-untyped-def]
     return name
 
 
+async def _returns_whatever(asked, name: str):  # type: ignore[no-untyped-def]
+    return name
+
+
 def _plain(asked: Any, name: str) -> str:
     return name
 
@@ -149,7 +153,12 @@ async def _nothing_taken() -> str:
 
 @pytest.mark.parametrize(
     ("function", "message"),
-    [(_not_annotated, "annotate 'name'"), (_plain, "coroutine function"), (_nothing_taken, "must take the request")],
+    [
+        (_not_annotated, "annotate 'name'"),
+        (_returns_whatever, "annotate 'return'"),
+        (_plain, "coroutine function"),
+        (_nothing_taken, "must take the request"),
+    ],
 )
 def test_a_resolver_that_cannot_be_described_is_refused(function: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):

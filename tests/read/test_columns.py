@@ -187,9 +187,26 @@ def test_a_type_that_json_cannot_give_back_is_refused_by_field(annotation: Any) 
         RowFormat(msgspec.defstruct("Row", [("id", str), ("x", annotation)]))
 
 
+@dataclass
+class NeverBelowZero:
+    """It sets what it is given, so what was set later may be read back as something equal."""
+
+    x: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.x = abs(self.x)
+
+
+def set_later(x: float) -> NeverBelowZero:
+    made = NeverBelowZero()
+    made.x = x
+    return made
+
+
 @pytest.mark.parametrize(
     ("annotation", "value", "path"),
     [
+        (NeverBelowZero, set_later(-0.0), r"x\.x"),
         (tuple[Inner, ...], (Inner(1.0), Inner(float("nan"))), r"x\[1\]\.x"),
         (Hidden, Hidden(secret="a"), r"x\.secret"),
         (dict[Any, int], {2024: 1}, r"x\['2024'\]|x\[2024\]"),
