@@ -17,7 +17,7 @@ from twofold.backends.postgres import tables as on_postgres
 from twofold.backends.sqlalchemy import tables as with_sqlalchemy
 from twofold.backends.sqlite import tables as on_sqlite
 from twofold.backends.sqlite.log import SqliteLog
-from twofold.backends.sqlite.requests import _SQL as requests
+from twofold.backends.sqlite.requests import _SQL as _REQUESTS
 from twofold.messages import BEGINNING
 from twofold.read.conditions import conditions_of
 from twofold.read.cursor import Start
@@ -181,5 +181,5 @@ async def test_responses_that_have_expired_are_found_by_an_index(tmp_path: Path)
     log = SqliteLog(file)
     await log.open()
     await log.close()
-    plan = apsw.Connection(str(file)).execute(f"EXPLAIN QUERY PLAN {requests['sweep']}", (0.0, 1))
+    plan = apsw.Connection(str(file)).execute(f"EXPLAIN QUERY PLAN {_REQUESTS['sweep']}", (0.0, 1))
     assert "INDEX twofold_requests_expiring (expires_at<?)" in "\n".join(str(row[3]) for row in plan)
