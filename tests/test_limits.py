@@ -13,6 +13,7 @@ from twofold.backends.memory import log as memory
 from twofold.backends.partitioned import runs
 from twofold.backends.postgres import log as postgres
 from twofold.backends.sqlite import log as sqlite
+from twofold.backends.sqlite import watch
 from twofold.codec import form, roundtrip
 from twofold.feed import feed, follow, lease, parking_limit
 from twofold.react import runner
@@ -20,6 +21,7 @@ from twofold.read import cache, conditions, cursor, definition, freshness, room,
 from twofold.web import idempotency
 from twofold.web.live import client, encoding, subscription
 from twofold.web.serving import uvicorn_server
+from twofold.web.serving.limits import Limits
 from twofold.write import execute, group_commit
 from twofold.write import log as write_log
 
@@ -86,12 +88,35 @@ PAGE_BYTES = {module.PAGE_BYTES for module in (cosmos, memory, postgres, sqlite,
         ("HTTP: a response", "{} MiB", [idempotency.MAX_KEPT_BYTES / MIB]),
         ("live rows: rows in one event", "{} KiB", [encoding.FRAME_BYTES / KIB]),
         ("live rows: heartbeats", "every {} s", [subscription.CHECK_EVERY_S]),
+        (
+            "SQLite: noticing",
+            "every {} ms, every {} ms while nothing",
+            [watch.SHORTEST_PAUSE_S * 1000, watch.LONGEST_PAUSE_S * 1000],
+        ),
         ("WebSocket", "{}; {} KiB", [client.MOST_SUBSCRIPTIONS, uvicorn_server.MESSAGE_BYTES / KIB]),
     ],
 )
 def test_a_limit_is_that_of_the_code(begins: str, values: str, in_code: list[float]) -> None:
     [said] = [limit for what, limit in LIMITS.items() if what.startswith(begins)]
     assert values.format(*(f"{value:,g}" for value in in_code)) in said
+
+
+@pytest.mark.parametrize(
+    ("begins", "default"),
+    [
+        ("commands in progress", "{0.commands:,}"),
+        ("reads in progress", "{0.reads:,}"),
+        ("streams of live rows", "{0.watchers:,}"),
+        ("open connections", "{0.connections:,}"),
+        ("a head that has begun", "{0.head_s:g} s"),
+        ("a request until", "{0.request_s:g} s"),
+        ("a response that", "{0.answer_s:g} s"),
+    ],
+)
+def test_a_limit_of_the_load_is_that_of_the_code(begins: str, default: str) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "operating.md").read_text("utf-8")
+    [said] = re.findall(rf"^\| {begins}[^|]* \| ([^|]+) \|", page, re.MULTILINE)
+    assert said == default.format(Limits())
 
 
 def test_what_performance_md_says_of_the_cache() -> None:

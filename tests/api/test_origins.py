@@ -31,6 +31,7 @@ def test_origins_as_browsers_send_them() -> None:
         (["example.com"], "cors= contains 'example.com': begin with the scheme, as in 'https://example.com'"),
         (["localhost:3000"], "begin with the scheme"),
         (["https://example.com/"], "an origin has no slash at its end: write 'https://example.com'"),
+        (["https://example.com/app/"], "an origin is http or https, a host and perhaps a port, like"),
         (["https://Example.com"], "browsers send it in lower case: write 'https://example.com'"),
         (["https://example.com:443"], "browsers leave out the port 443 of https: write 'https://example.com'"),
         (["http://example.com:80"], "browsers leave out the port 80 of http"),

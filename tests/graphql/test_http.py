@@ -56,6 +56,8 @@ async def post(site: Site, body: Any, **headers: str) -> httpx2.Response:
         (b"", 400),
         (b'{"query": "{ __typename }\xff"}', 400),
         ({"query": "{"}, 400),
+        ({"query": "{}"}, 400),
+        ({"query": "{ users {} }"}, 400),
         ({"query": "query A { __typename } query B { __typename }"}, 422),
         ({"query": "{ __typename }", "operationName": "C"}, 422),
         ({"query": "fragment F on User { name }"}, 422),
@@ -89,6 +91,8 @@ async def test_statuses(unchanged: Site, body: Any, status: int) -> None:
         ("", 200, "application/json"),
         (f"{MEDIA};q=0, application/json", 200, "application/json"),
         ("application/json;q=0, */*", 200, MEDIA),
+        ("application/json;q=0, application/*", 200, MEDIA),
+        *((f"application/json; q={none}, */*", 200, MEDIA) for none in ("0.0", "0.00", "0.000")),
         ("text/csv", 406, MEDIA),
     ],
 )

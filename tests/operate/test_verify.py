@@ -6,7 +6,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from twofold import operate
+from twofold import InvalidInput, operate
+from twofold.testing.conformance.bank import bank
 
 WORDS = """
 from dataclasses import dataclass, replace
@@ -34,6 +35,13 @@ puts = Decider("put", 0, decide, evolve)
 words = Projection("words", Row, fold)
 app = App("words", deciders=[puts], projections=[words])
 """
+
+
+@pytest.mark.parametrize("sample", [0, -1])
+async def test_a_sample_has_rows(sample: int) -> None:
+    async with bank.open("memory:", work=False) as running:
+        with pytest.raises(InvalidInput, match=f"sample must be a number of rows, at least 1, not {sample}"):
+            await operate.verify(running, running.app.projections[0], sample=sample)
 
 
 async def test_a_fold_that_depends_on_the_process_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

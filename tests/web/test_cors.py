@@ -94,7 +94,10 @@ def preflight(method: str) -> dict[str, str]:
     return {**PAGE, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": OURS}
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/counter/1/add"), ("GET", "/own"), ("GET", "/openapi.json")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/counter/1/add"), ("GET", "/openapi.json"), *((it, "/own") for it in ("GET", "PUT", "PATCH", "DELETE"))],
+)
 async def test_a_preflight(running: Running, connect: Connect, method: str, path: str) -> None:
     client = await connect(made(running))
     allowed = await client.options(path, headers=preflight(method))

@@ -43,7 +43,7 @@ async def client(connect: Connect) -> httpx2.AsyncClient:
 
 async def test_a_line_for_each_request(client: httpx2.AsyncClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "twofold.access"):
-        for path in ("/tea", "/a%0Ab", "/no/such", "/boom", "/health/live", "/v1/of/ada"):
+        for path in ("/tea", "/a%0Ab", "/no/such", "/boom", "/health/live", "/health/no/such", "/v1/of/ada"):
             await client.get(path)
         await client.post("/tea")
         await client.head("/tea")
@@ -53,6 +53,7 @@ async def test_a_line_for_each_request(client: httpx2.AsyncClient, caplog: pytes
         "GET /{name} 200",
         "GET - 404",
         "GET /boom 500",
+        "GET - 404",
         "GET /v1/of/{name} 200",
         "POST /{name} 405",
         "HEAD /{name} 200",

@@ -91,6 +91,31 @@ async def test_an_error_is_a_problem(
     assert "secret" not in answered.text
 
 
+@pytest.mark.parametrize(
+    ("error", "is_told"),
+    [
+        (ReadModelBehind("view", 7, 5.0), True),
+        (Unavailable("the file is gone"), True),
+        (OutcomeUnknown("c-1", "the connection was cut"), True),
+        (LogReplaced("an older copy"), True),
+        (NewerSchema("version 7"), True),
+        (RowParked("view", ("1",), SINCE, "a value of the row"), False),
+        (UndecodableEvent("a value of the event"), False),
+    ],
+    ids=lambda case: type(case).__name__,
+)
+async def test_an_operator_is_told_why_unless_there_may_be_values_in_it(
+    raising: Callable[..., Awaitable[httpx2.Response]],
+    error: Exception,
+    is_told: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await raising(error)
+    [line] = [record.getMessage() for record in caplog.records if record.name == "twofold.web"]
+    assert line.startswith(f"/things/{{name}}: {type(error).__name__}: ")
+    assert (str(error) in line) is is_told
+
+
 async def test_what_may_pass_says_when_to_come_again(raising: Callable[..., Awaitable[httpx2.Response]]) -> None:
     for error in (Unavailable("x"), NewerSchema("x"), ReadModelBehind("view", 1, 5.0), OutcomeUnknown("c", "x")):
         assert (await raising(error)).headers["retry-after"] == "1"

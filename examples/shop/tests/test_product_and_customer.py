@@ -2,6 +2,7 @@ from decimal import Decimal
 
 import pytest
 
+from shop.values import LARGEST, price_fault, quantity_fault
 from shop.write.customer import CustomerPut, PutCustomer, customers
 from shop.write.product import Product, ProductPut, PutProduct, products
 from twofold import Rejected
@@ -25,6 +26,14 @@ def test_putting_the_same_product_again_changes_nothing() -> None:
 def test_a_product_needs_a_name_and_a_price_that_is_one(name: str, price: str) -> None:
     with pytest.raises(Rejected):
         products.decide(PutProduct(name, Decimal(price)), products.initial)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_number_may_be_as_large_as_its_error_says(sign: int) -> None:
+    at, beyond = sign * LARGEST, sign * (LARGEST + 1)
+    assert (price_fault(Decimal(at)), quantity_fault(at)) == (None, None)
+    assert price_fault(Decimal(beyond)) == f"The price {beyond} is beyond {LARGEST}"
+    assert quantity_fault(beyond) == f"The quantity {beyond} is beyond {LARGEST}"
 
 
 def test_a_customer_is_registered_and_changed() -> None:

@@ -416,10 +416,21 @@ def test_an_example_of_bytes_is_base64() -> None:
         ({"type": "string", "pattern": "^[0-9]{4}$"}, "1234"),
         ({"type": "array", "items": {"type": "null"}, "minItems": 2}, [None, None]),
         ({"type": "array", "prefixItems": [{"type": "boolean"}, {"const": 3}], "maxItems": 2}, [True, 3]),
+        (
+            {
+                "type": "array",
+                "prefixItems": [{"type": "boolean"}],
+                "items": {"const": 3},
+                "minItems": 2,
+                "maxItems": 3,
+            },
+            [True, 3],
+        ),
         ({"anyOf": [{"type": "null"}, {"type": "string", "format": "date"}]}, "2026-03-01"),
         ({"type": "object", "additionalProperties": {"type": "integer"}}, {"key": 1}),
         ({"type": "integer", "examples": [42]}, 42),
         ({}, "name"),
+        ({"title": "Anything", "description": "Whatever it is", "default": None}, "name"),
     ],
 )
 def test_examples(schema: Json, example: Any) -> None:

@@ -486,13 +486,14 @@ class WatchConformance(OnBackend):
         for number in range(12):
             await deposited(log, f"r{number}", 1, 1)
         await settled(here)
+        monkeypatch.setattr(rounds, "FAR_EVENTS", 24)
         monkeypatch.setattr(rounds, "NEAR_EVENTS", 2)
         monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 5)
         monkeypatch.setattr(feed, "LARGEST_PAGE", 4)
         async with viewed(elsewhere, balance, after=view.token) as resumed:
             await agrees(resumed, here, balance)
             assert resumed.snapshots == 0
-        monkeypatch.setattr(rounds, "FAR_EVENTS", 20)
+        monkeypatch.setattr(rounds, "FAR_EVENTS", 23)
         async with viewed(elsewhere, balance, after=view.token) as resumed:
             await agrees(resumed, here, balance)
             assert resumed.snapshots == 1
