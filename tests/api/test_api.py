@@ -143,6 +143,7 @@ COMMANDS: list[tuple[dict[str, Any], str]] = [
     ({"returns": not_annotated}, "annotate what returns= returns"),
     ({"returns": lambda done: done}, "annotate what returns= returns"),
     ({"returns": later}, "must be a plain function"),
+    ({"at": "POST /c/{c}", "id": "c", "returns": "c"}, "returns='c' must be a function, or a list with some of c, id"),
     ({"using": using_two}, "using must take one class, what the client sends, not Lend | TakeBack"),
     ({"using": using_any}, "annotate sent with the classes it takes"),
     ({"using": using_one}, "must take 2 parameters"),

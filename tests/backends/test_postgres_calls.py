@@ -233,10 +233,24 @@ async def test_each_command_of_a_batch_has_its_own_outcome(url: str) -> None:
         assert (type(stale), stale.expected, str(stale.stream)) == (VersionConflict, 7, f"user-{ann}")
         assert (type(many), many.sqlstate, many.constraint) == (CommandFailed, "23514", "few")
         assert ok.answer is None
+        [created], [*_, renamed] = await running.history(f"user-{bob.answer}"), await running.history(f"user-{ann}")
+        assert (bob.token, ok.token) == tuple(f"{running.log.log_id}:{one.position}" for one in (created, renamed))
         assert [fact.event.name for fact in await running.history(f"user-{ann}")] == ["Ann", "Ann 2"]
         assert await sql.fetchval("SELECT array_agg(name ORDER BY name) FROM tb_user") == ["Ann 2", "Bob"]
         assert [row[0] for row in await sql.fetch("SELECT position FROM twofold.events ORDER BY 1")] == [1, 2, 3]
         assert await sql.fetchval("SELECT count(*) FROM twofold.calls") == 3
+
+
+async def test_what_is_checked_only_as_the_transaction_ends_fails_its_own_command(url: str) -> None:
+    async with app.open(url, work=False) as running:
+        execute(url, "ALTER TABLE tb_user ADD CONSTRAINT namesake UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
+        names = ("Ann", "Bob", "Ann")
+        ann, bob, twice = [await outcome(running.call(create_user, CreateUser(name))) for name in names]
+        assert (type(twice), twice.sqlstate, twice.constraint) == (CommandFailed, "23505", "namesake")
+        together = [outcome(running.call(create_user, CreateUser(name))) for name in ("Eve", "Bob", "Zoe")]
+        eve, again, zoe = await asyncio.gather(*together)
+        assert (type(again), again.constraint) == (CommandFailed, "namesake")
+        assert all(isinstance(one.answer, UUID) for one in (ann, bob, eve, zoe))
 
 
 async def test_commands_that_come_together_share_transactions(url: str) -> None:

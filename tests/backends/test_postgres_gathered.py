@@ -37,6 +37,20 @@ async def test_what_waits_is_run_together() -> None:
     assert len(work.runs) <= STATEMENTS + 3
 
 
+async def test_no_more_statements_run_at_a_time_than_may() -> None:
+    work = Work()
+    gathered = Gathered(work, most=2)
+    calls = []
+    for number in range(4):
+        calls.append(asyncio.create_task(gathered.run(number)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert work.runs == [[0], [1]]
+    work.go_on.set()
+    assert await asyncio.gather(*calls) == [0, 2, 4, 6]
+    assert work.runs == [[0], [1], [2, 3]]
+
+
 async def test_errors_go_to_those_who_ran_and_the_next_ones_run() -> None:
     work = Work()
     work.go_on.set()

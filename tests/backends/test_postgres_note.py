@@ -407,6 +407,15 @@ async def test_opening_it_again_writes_nothing_which_most_roles_may_not(url: str
             await note(sql, "purse-1", 0, paid(1))
 
 
+async def test_who_knows_no_shape_of_a_schema_takes_that_of_others_away_from_nobody(url: str) -> None:
+    """A process of a release that writes an older schema does not know it; then every object would fit."""
+    forms = forms_of([purse], [Tagged], app.codec)
+    async with app.open(url, work=False), session(url) as sql:
+        await install(sql, "purses", forms)
+        await install(sql, "purses", [msgspec.structs.replace(form, shape=None) for form in forms])
+        assert await sql.fetchval("SELECT count(*) FROM twofold.forms WHERE app = 'purses'") == len(forms)
+
+
 class Card(msgspec.Struct, tag_field="kind"):
     number: str
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 import twofold.backends
@@ -24,7 +26,7 @@ from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy.database import Database
-from twofold.backends.sqlalchemy.dialects import by_number
+from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql, table_name
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
@@ -305,6 +307,41 @@ def test_decimals_are_compared_as_numbers() -> None:
             (place > number) - (place < number) for number in range(len(texts))
         ]
     assert by_number("1.50", "1.5") == 0
+
+
+class Refused(Exception):
+    """What a driver raises."""
+
+    def __init__(self, code: int, sqlstate: str | None = None) -> None:
+        super().__init__(code, "no")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_final"),
+    [
+        *((Refused(0, state), True) for state in ("42601", "42P07", "54011", "54000", "0A000")),
+        *((Refused(0, state), False) for state in ("40001", "55P03", "57014", "08006")),
+        *((Refused(code), True) for code in (1059, 1060, 1061, 1069, 1070, 1071, 1117, 1118, 1170)),
+        *((Refused(code), False) for code in (1205, 1213, 2013)),
+    ],
+    ids=lambda of: f"{of.sqlstate or of.args[0]}" if isinstance(of, Refused) else None,
+)
+def test_a_definition_that_a_database_refuses_is_not_tried_again(reason: Refused, is_final: bool) -> None:
+    assert lies_in_the_definition(OperationalError("CREATE TABLE t", None, reason)) is is_final
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OperationalError("SELECT secret", {"of": "a customer"}, OSError("the cable is cut")), OSError("the cable is cut")],
+    ids=["of SQLAlchemy", "of the system"],
+)
+async def test_an_error_says_why_and_not_in_which_statement(error: Exception, tmp_path: Path) -> None:
+    database = Database(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/rows.db")
+    said = str(database._named(error))
+    assert "the cable is cut" in said
+    assert not re.search("secret|customer", said)
+    await database.close()
 
 
 async def test_the_public_name_on_postgres_has_the_columns_of_the_version_it_shows(

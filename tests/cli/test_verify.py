@@ -180,6 +180,12 @@ def test_a_change_is_shown_before_it_is_deployed(folder: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "this change alters 0 of 3 rows, at 0:3, after 3 events\n")
 
 
+def test_what_is_parked_is_named_where_a_change_is_shown(folder: Path) -> None:
+    fill(folder, 1, 13)
+    done = twofold(folder, "diff", "bank:bank", "balance", "--against", "bank:larger")
+    assert done.stdout.splitlines()[-1] == """parked: row ["a3"] at 0:2: ValueError: thirteen"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -1,9 +1,11 @@
 """A rebuild called from a program."""
 
 import asyncio
+import importlib
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import count
 
 import pytest
 
@@ -41,6 +43,22 @@ async def test_a_new_version_is_folded_to_the_end_and_shown() -> None:
     assert notes == []
 
 
+async def test_an_operator_is_told_once_what_a_rebuild_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at the first try: then the old table may just have been a little ahead."""
+    log, rows, tries, notes = MemoryLog(Ambient()), MemoryReadStore(), count(1), list[str]()
+
+    async def publish(*_: object) -> bool:
+        return next(tries) == 5
+
+    rebuild = importlib.import_module("twofold.operate.rebuild")
+    monkeypatch.setattr(rebuild, "try_publish", publish)
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.0)
+    async with upgraded.look(log, read_store=rows) as operator:
+        await positions_of(operator, upgraded.projections[0], notes)
+    said = "balance v2 is built; an open transaction is still reading from balance: waiting for it"
+    assert (next(tries), notes) == (6, [said])
+
+
 async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen() -> None:
     log, rows = MemoryLog(Ambient()), MemoryReadStore()
     notes: list[str] = []
@@ -48,6 +66,14 @@ async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen(
         await running.get(balances, "a", after=await deposited(log, "a", 1, 2))
         assert set(await positions_of(operator, balances, notes)) == {await log.head()}
         assert notes == [f"balance v1 is held by worker {running.owner}: waiting for it"]
+
+
+async def test_a_worker_of_the_same_process_is_not_waited_for_as_another() -> None:
+    notes: list[str] = []
+    async with only.open("memory:") as running:
+        await running.get(balances, "a", after=await deposited(running.log, "a", 1, 2))
+        assert await positions_of(running, balances, notes) != []
+        assert notes == []
 
 
 async def test_only_a_projection_of_the_app_is_rebuilt() -> None:
