@@ -585,6 +585,7 @@ async def test_operators_see_how_old_a_view_is(url: str) -> None:
         assert (plain.name, plain.kind, plain.live, plain.in_app) == ("authors", "view", True, True)
         assert (plain.lag_events, plain.age_s, plain.over) == (0, None, [posts.follows])
         assert (old.name, old.kind, str(old.position), old.lag_events) == ("board", "materialised view", "0:1", 1)
+        assert plain.lag_s == 0 < old.lag_s
         assert old.age_s is not None
         assert 3_600 <= old.age_s < 3_700
         transport = httpx2.ASGITransport(

@@ -31,7 +31,11 @@ def called(follower: Noting, owner: str) -> asyncio.Task[list[FeedPage]]:
         following = Following(follower, follower.log, follower.log.checkpoints, owner)
         end: list[Position] = [await follower.log.head()]
         async with aclosing(caught_up([following], ONE.name, follower.log, end, 1_000 * LEASE_S)) as pages:
-            return [page async for _, page in pages]
+            handled = [page async for _, page in pages]
+        seen = await follower.log.checkpoints.read(ONE)
+        assert seen is not None
+        assert [seen.position] == end, "whoever has handled them"
+        return handled
 
     return asyncio.create_task(call())
 
@@ -87,6 +91,8 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
         both = [slow(log, 2 * CALL_LEASE_S) for _ in range(2)]
         calls = [called(follower, f"call {number}") for number, follower in enumerate(both)]
         done, _ = await asyncio.wait(calls, timeout=100 * LEASE_S)
+        for call in done:
+            call.result()
         assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
         assert len(done) == 2
         await asyncio.gather(*map(stopped, calls))
