@@ -13,7 +13,7 @@ from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.backends.cosmos import CosmosLog, layout
-from twofold.backends.cosmos.refusals import translated
+from twofold.backends.cosmos.refusals import Conflict, translated
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
 from twofold.messages import Stream
 from twofold.testing.conformance.material import append, commit, event
@@ -72,6 +72,16 @@ async def test_g11_cuts_of_an_older_copy(place: InCosmos) -> None:
     await log.close()
 
 
+async def test_a_document_that_another_has_deleted_is_a_conflict(place: InCosmos) -> None:
+    log = await place.open_log()
+    assert isinstance(log, CosmosLog)
+    gone = {"id": "gone", "key": "gone", "command": "gone"}
+    for writing in (log._beside.replace(gone, "etag"), log._beside.batch([layout.replaced(gone, "etag")], "gone")):
+        with pytest.raises(Conflict):
+            await writing
+    await log.close()
+
+
 async def refusal(store: str) -> str:
     with pytest.raises((ConfigurationError, Unavailable)) as refused:
         await connect(store, Ambient())
@@ -102,3 +112,20 @@ def test_a_key_that_may_not_create() -> None:
         "use a key that may read and write, and create the database and its containers if they are missing; or let "
         "the account's firewall admit this machine"
     )
+
+
+@pytest.mark.parametrize(
+    ("sub_status", "error", "said"),
+    [
+        (1002, Unavailable, "no replica has seen this process's last writes yet"),
+        (0, ConfigurationError, "this database or container does not exist"),
+    ],
+)
+def test_a_replica_that_lags_is_not_a_container_that_is_missing(
+    sub_status: int, error: type[Exception], said: str
+) -> None:
+    refused = CosmosHttpResponseError(404, "Not found")
+    refused.sub_status = sub_status
+    found = translated(refused, "shop/orders")
+    assert type(found) is error
+    assert said in str(found)

@@ -600,6 +600,9 @@ async def test_operators_see_how_old_a_view_is(url: str) -> None:
             assert 'follower="authors"' not in text
     async with with_board.look(url) as running:
         assert [one.in_app for one in await operate.views(running)] == [True, True]
+        execute(url, "UPDATE twofold.events SET recorded_at = now() + interval '1 hour'")
+        [_, board_now] = await operate.views(running)
+        assert board_now.lag_s > 0, "since this process has seen it, where a clock was wrong"
     async with app.look(url) as running:
         assert [one.in_app for one in await operate.views(running)] == [True, False]
 

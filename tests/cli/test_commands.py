@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from twofold import cli
+from twofold import cli, operate
+from twofold.cli.status import _line
 from twofold.feed import lease
-from twofold.messages import BEGINNING
+from twofold.messages import BEGINNING, Position
 from twofold.testing.conformance.checkpoints import claimed
 
 pytestmark = pytest.mark.slow
@@ -288,3 +289,8 @@ def test_a_terminal_that_knows_few_letters(counting: Any, program: Callable[...,
     assert "n\\xf6ne.db: name the one" in plain.communicate(timeout=60)[1]
     table = program("status", APP, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert "totals" in table.communicate(timeout=60)[0]
+
+
+def test_a_lag_is_shown_to_the_millisecond() -> None:
+    one = operate.FollowerStatus("a", 1, 0, "reactor", None, Position(0, 1), 1, 1.23456, None, "elsewhere", None, 0)
+    assert _line(one, several=False)["lagSeconds"] == 1.235

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from tests.feed.test_follow import ONE, Noting, now, stopped
 from twofold.backends.memory import MemoryLog
 from twofold.feed.catching_up import caught_up
-from twofold.feed.feed import FeedPage
+from twofold.feed.feed import FeedPage, PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
@@ -96,5 +96,24 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
         assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
         assert len(done) == 2
         await asyncio.gather(*map(stopped, calls))
+
+    virtual_time.run(main())
+
+
+def test_a_call_goes_on_with_the_followers_of_the_parts_when_a_partition_splits() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        whole, part = Noting(log), Noting(log)
+        followers = [Following(whole, log, log.checkpoints, "whole")]
+
+        async def splits() -> None:
+            followers[:] = [Following(part, log, log.checkpoints, "part")]
+            raise PartitionSplit(log.partition)
+
+        whole.before = splits
+        async with aclosing(caught_up(followers, ONE.name, log, [await log.head()], LEASE_S)) as pages:
+            assert [following.owner async for following, _ in pages] == ["part"]
+        assert (whole.seen, part.seen) == ([], [1])
 
     virtual_time.run(main())

@@ -19,8 +19,10 @@ import pytest
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
 from twofold.api import Api, nobody
+from twofold.backends.sqlite.as_json import ARGUMENTS, object_of
 from twofold.errors import RowUnreadable
 from twofold.read.definition import MAX_COLUMNS
+from twofold.read.written import UNUSUAL
 from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.forms import JsonForm
@@ -272,3 +274,12 @@ def test_what_engines_write_differently_is_left_to_python(row: type) -> None:
 
     projection = Projection("other", row, fold, key=lambda event, recorded: "1")
     assert written(projection, JsonForm()).format.shape is None
+
+
+@pytest.mark.parametrize("place", [0, ARGUMENTS])
+def test_one_unusual_value_is_enough_in_whichever_part_of_a_long_row(place: int) -> None:
+    """The functions of SQLite take only so many arguments, so a long row is written in parts."""
+    members = [(f"m{number}", "%s", "1") for number in range(ARGUMENTS + 1)]
+    usual = [["1 > 2"] if number == place else [] for number in range(ARGUMENTS + 1)]
+    db = apsw.Connection(":memory:")
+    assert db.execute(f"SELECT {object_of(members, usual, chr(39) + UNUSUAL + chr(39))}").fetchone() == (UNUSUAL,)
