@@ -1,6 +1,7 @@
 """The output of the commands, and their exit codes."""
 
 import asyncio
+import importlib
 import json
 import os
 import re
@@ -294,3 +295,12 @@ def test_a_terminal_that_knows_few_letters(counting: Any, program: Callable[...,
 def test_a_lag_is_shown_to_the_millisecond() -> None:
     one = operate.FollowerStatus("a", 1, 0, "reactor", None, Position(0, 1), 1, 1.23456, None, "elsewhere", None, 0)
     assert _line(one, several=False)["lagSeconds"] == 1.235
+
+
+def test_a_backend_that_is_not_installed_is_named(
+    twofold: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = importlib.import_module("twofold.cli.stores")
+    found, _ = stores.backends()
+    monkeypatch.setattr(stores, "backends", lambda: (found, ["pip install 'twofold[azure]' for Azure Cosmos DB"]))
+    assert "note: pip install 'twofold[azure]' for Azure Cosmos DB" in " ".join(twofold("stores").stderr.split())
