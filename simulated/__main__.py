@@ -47,8 +47,6 @@ def main(
     """
     first = secrets.randbits(40) if seed is None else seed
     began = time.monotonic()
-    if not as_json:
-        out.print(f"{histories:,} histories from seed {first}")
     ended = _run(first, histories, jobs, partial(_slice, partitions, splits), quiet=as_json)
     _print(ended, round(time.monotonic() - began, 1), as_json)
     if ended.failed is not None:
@@ -75,6 +73,8 @@ def _run(first: int, histories: int, jobs: int, run: Slice, *, quiet: bool) -> _
     with _progress(quiet) as bar:
         task = bar.add_task("histories", total=histories)
         try:
+            if not quiet:
+                out.print(f"{histories:,} histories from seed {first}")
             for done in _slices(first, histories, jobs, run):
                 if isinstance(done, SimulationFailed):
                     ended.failed = done

@@ -167,6 +167,7 @@ CHANGES: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "beat": lambda those: those.beat(CLAIM),
     "advance": lambda those: those.advance(CLAIM, at(1), at(2), [], [WAITS]),
     "release": lambda those: those.release(CLAIM),
+    "register_part": lambda those: those.register_part(NEW, "e" * 16, BEGINNING, []),
     "split": lambda those: those.split(CLAIM, at(1), {1: [WAITS], 2: []}),
 }
 QUIET = {"wait", "close", "log_id", "checkpoints", "limits", "partition", "before", "distance", "covering"}

@@ -786,7 +786,7 @@ async def test_without_asyncpg_the_way_out_is_said(monkeypatch: pytest.MonkeyPat
     monkeypatch.delattr(twofold.backends, "postgres")
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     for open_ in (lambda: connect("postgres://x/y", Ambient()), lambda: connect_read("postgresql://x/y")):
-        with pytest.raises(ConfigurationError, match=r"pip install twofold\[postgres\]"):
+        with pytest.raises(ConfigurationError, match=r"pip install 'twofold\[postgres\]'"):
             await open_()
     assert connecting.beside("postgresql://x/y") == "postgresql://x/y"
 

@@ -115,7 +115,7 @@ class PostgresCheckpoints:
         async with connection.transaction():
             await connection.execute(_ALONE)
             values = self._kind, follower.name, follower.version, self._log_id()
-            rows = await connection.fetch(_SQL["all_partitions"], *values)
+            rows = self._checked(await connection.fetch(_SQL["all_partitions"], *values))
             there = {checkpoint.follower.partition for checkpoint in checkpoints_in(follower, rows)}
             if follower.partition in there:
                 return True
@@ -157,9 +157,12 @@ class PostgresCheckpoints:
     async def _looked(self, statement: str, *values: Any) -> Sequence[Any]:
         """The rows of a look-up, at least one. Raises: LogReplaced."""
         log_id = self._log_id()
-        rows: Sequence[Any] = await self._database.run(lambda c: c.fetch(_SQL[statement], *values, log_id))
+        return self._checked(await self._database.run(lambda c: c.fetch(_SQL[statement], *values, log_id)))
+
+    def _checked(self, rows: Sequence[Any]) -> Sequence[Any]:
+        """Raises: LogReplaced if there are none."""
         if not rows:
-            raise another_log(self._database.address, str(log_id))
+            raise another_log(self._database.address, str(self._log_id()))
         return rows
 
     def _of(self, follower: FollowerId) -> tuple[str, str, int, int]:

@@ -14,7 +14,7 @@ from twofold import operate
 from twofold.app import Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import InvalidInput, NotSettled, Rejected
-from twofold.feed.partitions import partition_of, parts_of
+from twofold.feed.partitions import ancestors, partition_of, parts_of
 from twofold.messages import BEGINNING, Receipt, Recorded
 from twofold.react.reactor import To
 from twofold.testing.conformance.backend import OnBackend
@@ -136,8 +136,9 @@ class WaitingConformance(OnBackend):
                 for one in worker.followers:
                     head = await one.feed.head()
                     checkpoint = await one.checkpoints.read(one.follower_id)
-                    if checkpoint is None:  # its partition has just split, and others follow its parts
-                        assert parts_of(worker.log, one.follower_id.partition)
+                    if checkpoint is None:  # its partition has just split, or is a part of one that has
+                        number = one.follower_id.partition
+                        assert parts_of(worker.log, number) or ancestors(worker.log, number)
                         continue
                     furthest = max(furthest, await one.feed.distance(checkpoint.position, head))
             return await away.append(f"account-{number}", [Deposited(1)])

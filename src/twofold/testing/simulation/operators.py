@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -155,16 +156,30 @@ class Deploy:
 
 @lru_cache(maxsize=32)
 def upgraded(app: App, partitions: int = 1) -> App:
-    """The same App with the next version of each projection.
+    """The same App with the next version of each projection; of one with rollups, every other time of those alone.
+
+    So a rollup is also filled from rows that are already there.
+    """
+    rollups = {rollup: rollup.version + 1 for rollup in app.rollups}
+    if rollups and all(rollup.version == rollup.of.version for rollup in rollups):
+        newer = [rollup.over(rollup.of, version) for rollup, version in rollups.items()]
+        return replace(app, projections=[*app.folded, *newer])
+    projections = _newer(app, partitions)
+    return replace(
+        app, projections=[*projections.values(), *(one.over(projections[one.of], v) for one, v in rollups.items())]
+    )
+
+
+def _newer(app: App, partitions: int) -> Mapping[Projection[Any], Projection[Any]]:
+    """The next version of each.
 
     On a log of several partitions, a projection that followed each partition separately then follows the merged feed,
     and the other way round in the version after that.
     """
     projections = {one: replace(one, version=one.version + 1) for one in app.folded}
     if partitions > 1:
-        projections = {one: _crossed(app, newer) for one, newer in projections.items()}
-    rollups = [rollup.over(projections[rollup.of], rollup.version + 1) for rollup in app.rollups]
-    return replace(app, projections=[*projections.values(), *rollups])
+        return {one: _crossed(app, newer) for one, newer in projections.items()}
+    return projections
 
 
 def _crossed(app: App, projection: Projection[Any]) -> Projection[Any]:
