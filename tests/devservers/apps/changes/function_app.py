@@ -1,6 +1,6 @@
 """What changes can do.
 
-FAILS names documents that cannot be taken, each as often as it is named; HANGS one that is never done with.
+FAILS names documents that cannot be taken, by each function as often as it is named; HANGS one that is never done with.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 import azure.functions as func
 
 app = func.FunctionApp()
-failures = os.environ.get("FAILS", "").split()
+failures = {name: os.environ.get("FAILS", "").split() for name in ("changed", "patient")}
 WHERE = {"database_name": "%DATABASE%", "container_name": "things", "connection": "CosmosDBConnection"}
 LEASES = {
     "create_lease_container_if_not_exists": True,
@@ -27,8 +27,8 @@ def take(name: str, documents: func.DocumentList, context: func.Context) -> None
         if one == os.environ.get("HANGS"):
             logging.info("%s hangs on %s", name, one)
             time.sleep(3_600)
-        if one in failures:
-            failures.remove(one)
+        if one in failures[name]:
+            failures[name].remove(one)
             logging.error("%s refuses %s, retry %d", name, one, context.retry_context.retry_count)
             raise ValueError(f"not {one}")
     logging.info("%s has %s", name, json.dumps(ids))

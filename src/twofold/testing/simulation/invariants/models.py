@@ -55,9 +55,9 @@ class Models:
                 self.broken(ENGINE, f"at rest there is still a checkpoint of {follows}, which has split")
 
     def _rollups(self) -> None:
-        """Each stands where its source does, once that has folded anything."""
+        """Each of the running code stands where its source does, once that has folded anything."""
         rows = self.history.storage.in_rows
-        for rollup in self.app.rollups:
+        for rollup in {rollup for server in self.history.world.servers for rollup in server.app.rollups}:
             begun = any(not one.position.is_beginning for one in rows.checkpoints.parts(rollup.of.follows))
             there = {rollup.follows, rollup.of.follows} <= rows.tables.keys()
             if begun and there and not is_level(rows, rollup.table):
