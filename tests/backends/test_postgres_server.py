@@ -21,7 +21,7 @@ from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
-from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
+from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log, pool
 from twofold.backends.postgres.batch import of_batch, of_one
 from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection
@@ -304,6 +304,35 @@ async def test_callers_that_are_cancelled_take_no_connection_along(database: str
         await holding.rollback()
         assert await values(store) == ["a"]
         assert await observer.fetchval(f"SELECT count(*) {mine}") <= log.READERS + log.WRITERS
+
+
+async def test_a_statement_ends_without_its_client_also_if_the_request_to_cancel_it_is_lost(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a request is lost if it comes before the statement."""
+
+    async def lost(**_: object) -> None:
+        pass
+
+    monkeypatch.setattr(asyncpg.connect_utils, "_cancel", lost)
+    monkeypatch.setattr(pool, "CLOSE_TIMEOUT_S", 0.1)
+    async with opened(database) as store, session(database) as holder, session(database) as observer:
+        await appended(store, "note-1", "a")
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("LOCK TABLE twofold.events IN ACCESS EXCLUSIVE MODE")
+        waiting = "FROM pg_stat_activity WHERE application_name = 'twofold' AND wait_event_type = 'Lock'"
+
+        async def waiting_is(number: int) -> bool:
+            counted = await observer.fetchval(f"SELECT count(*) {waiting} AND datname = current_database()")
+            return bool(counted == number)
+
+        load = asyncio.create_task(store.load(append().stream))
+        await eventually(lambda: waiting_is(1))
+        load.cancel()
+        await eventually(lambda: waiting_is(0))
+        await holding.rollback()
+        assert await values(store) == ["a"]
 
 
 # ---- other sessions
