@@ -100,6 +100,21 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
     virtual_time.run(main())
 
 
+def test_a_call_that_may_not_wait_takes_what_is_free() -> None:
+    """A limit of 0 s: only for a checkpoint that another worker holds there is something to wait for."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "call")
+        async with aclosing(caught_up([following], ONE.name, log, [await log.head()], 0)) as pages:
+            assert [page.upto async for _, page in pages] == [await log.head()]
+        assert follower.seen == [1]
+
+    virtual_time.run(main())
+
+
 def test_a_call_goes_on_with_the_followers_of_the_parts_when_a_partition_splits() -> None:
     async def main() -> None:
         log = MemoryLog()
