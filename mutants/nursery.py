@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -27,6 +28,8 @@ from hypothesis import Phase, settings
 SOCKET = "TWOFOLD_MUTANTS_SOCKET"  # the number of an open file
 SIMULATION = "the simulator"
 FIRST_SEED = 1
+GROUP = Path("/proc/self/autogroup")  # where sessions are scheduled as groups, `nice` alone does not yield to others
+YIELDING = 5  # a third of what others get: tests stay well within the time after which they count as hung
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -74,6 +77,9 @@ class Nursery:
         functions: Functions,
     ) -> None:
         os.setsid()
+        os.nice(YIELDING)
+        with suppress(OSError):  # not every system has it, and not every user may write it at any time
+            GROUP.write_text(str(YIELDING))
         sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
         self._say(child=os.getpid())
         quiet = os.open(os.devnull, os.O_RDWR)
