@@ -76,10 +76,7 @@ class Nursery:
         items: Mapping[str, pytest.Item],
         functions: Functions,
     ) -> None:
-        os.setsid()
-        os.nice(YIELDING)
-        with suppress(OSError):  # not every system has it, and not every user may write it at any time
-            GROUP.write_text(str(YIELDING))
+        _in_a_session_that_yields()
         sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
         self._say(child=os.getpid())
         quiet = os.open(os.devnull, os.O_RDWR)
@@ -125,6 +122,15 @@ class Nursery:
             simulator.run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + histories))
         except BaseException:
             self._failed = SIMULATION
+
+
+def _in_a_session_that_yields() -> None:
+    """In a session of its own, to which other programs are preferred; even more so if they were before."""
+    niceness = max(YIELDING, int(GROUP.read_text().split()[-1])) if GROUP.exists() else YIELDING
+    os.setsid()
+    os.nice(YIELDING)
+    with suppress(OSError):  # not every system has groups, and not every user may write this at any time
+        GROUP.write_text(str(niceness))
 
 
 # ---- the code of functions ----

@@ -902,3 +902,34 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
     ):
         with pytest.raises(ConfigurationError, match=told):
             await call
+
+
+# ---- notifications
+
+
+async def test_a_notification_says_how_far_a_projection_is(database: str) -> None:
+    """A reader that waits for less need not look. Partition 0 may be left out; what is not ours only wakes."""
+    follower = balances.table.follows
+    here = f"{follower.name} {follower.version}"
+    listens = listener.Listener.join(Address.parse(database))
+    begun = asyncio.create_task(listens.rows.wait(10))
+    try:
+        await listens.wait(listens.rows, 10)
+        assert await begun
+        async with session(database) as sql:
+            for payload, partition, offset in (
+                (f"{here} 5", 0, 5),
+                (f"{here} 7 3", 3, 7),
+                ("", 0, 5),
+                (follower.name, 0, 5),
+                (f"{follower.name} 9", 0, 5),
+                (f"{here} 8 0 1", 0, 5),
+                (f"{here} eight", 0, 5),
+            ):
+                rung = asyncio.create_task(listens.rows.wait(10))
+                await asyncio.sleep(0)
+                await sql.execute("SELECT pg_notify('twofold_rows', $1)", payload)
+                assert await rung, payload
+                assert listens.reached.at(follower.in_partition(partition)).offset == offset, payload
+    finally:
+        await listens.leave()
