@@ -555,6 +555,16 @@ async def test_errors_of_functions(url: str, state: str, detail: str, error: typ
         assert rejected.value.code == "WRONG"
 
 
+async def test_a_result_of_another_type_says_that_the_command_is_done(url: str) -> None:
+    """The types of the database do not tell what is in a JSON value."""
+    execute(url, "CREATE FUNCTION fn_any(p_id uuid) RETURNS json LANGUAGE sql AS $$ SELECT '{\"a\": 1}'::json $$")
+    anything: SqlCommand[Only, int] = SqlCommand("anything", Only, function="fn_any", answers=int)
+    async with App("any", commands=[anything]).open(url, work=False) as running:
+        failed = await outcome(running.call(anything, Only(UUID(int=1))))
+    assert isinstance(failed, CommandFailed)
+    assert "it is done, but the function's result" in str(failed)
+
+
 async def test_the_log_shows_no_values_of_what_otherwise_hides(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """PostgreSQL's message and detail may have any, for example the whole row that a constraint refused."""
 

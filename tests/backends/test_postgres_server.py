@@ -907,7 +907,7 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
 # ---- notifications
 
 
-async def test_a_notification_says_how_far_a_projection_is(database: str) -> None:
+async def test_a_notification_says_how_far_the_log_and_a_projection_are(database: str) -> None:
     """A reader that waits for less need not look. Partition 0 may be left out; what is not ours only wakes."""
     follower = balances.table.follows
     here = f"{follower.name} {follower.version}"
@@ -931,5 +931,12 @@ async def test_a_notification_says_how_far_a_projection_is(database: str) -> Non
                 await sql.execute("SELECT pg_notify('twofold_rows', $1)", payload)
                 assert await rung, payload
                 assert listens.reached.at(follower.in_partition(partition)).offset == offset, payload
+            for payload, head in (("5", 5), ("nonsense", 5), ("", 5), ("7", 7), ("6", 7)):
+                rung = asyncio.create_task(listens.rows.wait(10))
+                await asyncio.sleep(0)
+                await sql.execute("SELECT pg_notify('twofold_log', $1)", payload)
+                await sql.execute("SELECT pg_notify('twofold_rows', '')")  # it comes after the other
+                assert await rung
+                assert listens.head == head, payload
     finally:
         await listens.leave()

@@ -162,6 +162,8 @@ async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
         with pytest.raises(Unavailable) as raised:
             await store.tables()
         assert "postgres@" not in str(raised.value)
+        with pytest.raises(Unavailable):
+            await store.prepare(tally(1))
         running.start()
         assert await store.tables() == []
         await store.close()
