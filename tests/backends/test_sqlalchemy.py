@@ -25,6 +25,7 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
+from twofold.backends.sqlalchemy import dialects
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import metadata
@@ -162,8 +163,6 @@ async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
         with pytest.raises(Unavailable) as raised:
             await store.tables()
         assert "postgres@" not in str(raised.value)
-        with pytest.raises(Unavailable):
-            await store.prepare(tally(1))
         running.start()
         assert await store.tables() == []
         await store.close()
@@ -378,6 +377,27 @@ async def test_what_depends_on_a_table_of_postgres_is_named(new_database: Callab
             InvalidInput, match=r"tally v1 cannot be dropped: .*view deep depends on table .*\. Drop what"
         ):
             await store.drop(tally(1).follows)
+    finally:
+        await user.close()
+        await store.close()
+
+
+async def test_a_table_that_cannot_be_created_at_present_can_be_later(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another session is about to create something of this name, and takes its time."""
+    monkeypatch.setitem(dialects._POSTGRES_SESSION, "lock_timeout", "100ms")
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    try:
+        creating = user.transaction()
+        await creating.start()
+        await user.execute(f"CREATE TABLE {table_name(tally(1).follows)} (mine text)")
+        with pytest.raises(Unavailable):
+            await store.prepare(tally(1))
+        await creating.rollback()
+        await store.prepare(tally(1))
+        assert [table.follows for table in await store.tables()] == [tally(1).follows]
     finally:
         await user.close()
         await store.close()

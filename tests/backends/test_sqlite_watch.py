@@ -1,6 +1,7 @@
 """A file that others write to: a waiting caller notices, whenever it started to wait."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -77,6 +78,14 @@ async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
     await watch.close()
     await watch.wait(0.01)
+
+
+async def test_who_waits_after_it_was_closed_starts_nothing(watch: Watch, caplog: pytest.LogCaptureFixture) -> None:
+    await watch.close()
+    for _ in range(3):
+        await watch.wait(0.01)
+    gc.collect()
+    assert caplog.text == "", "no task has failed unseen"
 
 
 async def test_who_still_waits_hears_of_changes_after_another_one_has_left(
