@@ -92,11 +92,13 @@ async def test_g3_an_append_that_may_be_stored(
         await log.close()
 
 
-async def test_g3_an_append_that_was_not_sent_is_not_stored(tmp_path: Path) -> None:
+async def test_g3_an_append_that_was_not_sent_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody can connect any more, so the caller learns that nothing has changed, and may send it as a new command."""
+    monkeypatch.setattr(settling, "PATIENCE_S", 1.0)
     with served(1) as server:
         async with wired(InCosmos(server, "unsent", tmp_path), []) as (wire, through):
             log = await through.open_log()
+            await commit(log, append("note-1", event("before")))
             wire.cut()
             with pytest.raises(Unavailable):  # after it no connection is left in the client
                 await log.read_stream(Stream("note", "1"), 1, 10)

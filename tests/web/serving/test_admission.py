@@ -56,13 +56,13 @@ async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool, fr
     admission = Admission(app, Limits(commands=2))
     requests = [Request(framing=framing) for _ in range(5)]
     tasks = [asyncio.create_task(request.run(admission)) for request in requests]
-    for request in requests:
-        await request.is_waited_for.wait()  # all were admitted: none was being handled
-    for request in requests:
-        request.body_comes.set()
-        if not together:
-            await asyncio.sleep(0)
     async with asyncio.timeout(20):
+        for request in requests:
+            await request.is_waited_for.wait()  # all were admitted: none was being handled
+        for request in requests:
+            request.body_comes.set()
+            if not together:
+                await asyncio.sleep(0)
         for request in requests[2:]:
             await request.is_answered.wait()
     assert Counter(request.status for request in requests) == {503: 3, None: 2}
