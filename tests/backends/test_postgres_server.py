@@ -27,6 +27,7 @@ from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
+from twofold.backends.postgres.checkpoints import _ALONE as _ONE_AT_A_TIME
 from twofold.errors import (
     ConfigurationError,
     LeaseLost,
@@ -368,6 +369,31 @@ async def test_g8_a_view_that_somebody_holds_is_moved_later(database: str) -> No
             assert await late.fetch("SELECT * FROM balance", timeout=5) == []
             await transaction.rollback()
         assert await store.publish(other_version.table, [BEGINNING])
+
+
+WAITS_FOR_ANOTHER = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
+)
+"""
+
+
+@pytest.mark.parametrize("what", ["prepare", "drop"])
+async def test_g8_tables_are_made_and_dropped_one_at_a_time(database: str, what: str) -> None:
+    """By whichever process: each looks at what is there before it changes something."""
+    newer = bank_projection(version=2).table
+    async with opened_rows(database) as store, session(database) as other:
+        await store.prepare(balances.table)
+        if what == "drop":
+            await store.prepare(newer)
+        async with other.transaction():
+            await other.execute(_ONE_AT_A_TIME)
+            changing = asyncio.create_task(store.prepare(newer) if what == "prepare" else store.drop(newer.follows))
+            while not await other.fetchval(WAITS_FOR_ANOTHER):
+                assert not changing.done()
+        await changing
+        assert (newer.follows in [table.follows for table in await store.tables()]) == (what == "prepare")
 
 
 def bank_projection(version: int) -> Any:
