@@ -326,6 +326,19 @@ async def test_sql_that_cannot_be_a_view_is_refused(url: str, sql: str, over: li
         assert await own.fetchval("SELECT to_regclass('twofold.short_v1')") is None
 
 
+async def test_a_materialised_view_whose_rows_cannot_be_told_apart_is_refused(url: str) -> None:
+    """They are looked up by the id, and refreshed by it."""
+
+    @dataclass(frozen=True)
+    class Short:
+        author: str
+
+    twice = View("twice", Short, sql="SELECT 'ann' AS author FROM generate_series(1, 2)", over=[posts], refresh_ms=50)
+    await refused(url, twice, "PostgreSQL refuses its SQL: could not create unique index")
+    async with session(url) as own:
+        assert await own.fetchval("SELECT count(*) FROM twofold.views") == 0
+
+
 @dataclass(frozen=True)
 class Total:
     author: str
