@@ -183,4 +183,4 @@ async def test_the_package_for_postgres_is_named_where_it_is_missing(
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(error, match=says):
-        await connect("postgresql://localhost/nothing")
+        await connect("postgresql://localhost/nothing", Ambient())
