@@ -241,6 +241,18 @@ def test_g5_a_lease_is_measured_with_a_clock_that_cannot_be_put_back(monkeypatch
     virtual_time.run(main())
 
 
+def test_who_catches_up_in_a_call_says_that_it_follows() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        following = Following(Noting(log), log, log.checkpoints, "caller")
+        assert following.state == "waiting"
+        async with following.held():
+            assert following.state == "following"
+
+    virtual_time.run(main())
+
+
 def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
     async def main() -> None:
         log = MemoryLog()
@@ -287,7 +299,10 @@ def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFi
         await stopped(task)
 
     virtual_time.run(main())
-    assert any(record.levelname == "ERROR" and str(error) in record.message for record in caplog.records)
+    logged = [record for record in caplog.records if record.levelname == "ERROR" and str(error) in record.message]
+    assert logged
+    is_of_code = isinstance(error, ValueError)
+    assert all((record.exc_info is not None) == is_of_code for record in logged), "a traceback only where it helps"
 
 
 @pytest.mark.parametrize("error", [LogReplaced("replaced"), ConfigurationError("wrong")])
