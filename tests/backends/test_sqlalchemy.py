@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,11 +26,11 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
-from twofold.backends.sqlalchemy import dialects
+from twofold.backends.sqlalchemy import definitions, dialects
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import metadata
-from twofold.backends.sqlalchemy.tables import TableSql, table_name
+from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
@@ -401,6 +402,21 @@ async def test_a_table_that_cannot_be_created_at_present_can_be_later(
     finally:
         await user.close()
         await store.close()
+
+
+async def test_an_index_of_an_older_twofold_is_told_from_a_current_one(new_database: Callable[[], str]) -> None:
+    """It holds whole texts, and queries have to ask for them to be answered by it."""
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    table = Projection("everything", Everything, nothing, indexes=["text"]).table
+    current, older = (table_sql(table, "postgresql", whole=whole) for whole in (False, True))
+    await store.prepare(table)
+    assert not await store._database.snapshot(lambda c: definitions.holds_whole_texts(c, current))
+    [index] = [one for one in older.sql.indexes if one.name not in {each.name for each in current.sql.indexes}]
+    await user.execute(str(sa.schema.CreateIndex(index).compile(dialect=postgresql.dialect())))
+    assert await store._database.snapshot(lambda c: definitions.holds_whole_texts(c, current))
+    await user.close()
+    await store.close()
 
 
 async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new_database: Callable[[], str]) -> None:
