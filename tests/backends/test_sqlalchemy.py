@@ -38,7 +38,7 @@ from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
-from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance, parked
 from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.faithful import FaithfulConformance
 from twofold.testing.conformance.follow import FollowConformance
@@ -430,6 +430,9 @@ async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new
         await store.close()
         store = await connect_read(url)
         assert await store.checkpoints.beat(claim) is None
+        await store.commit(tally(), claim, BEGINNING, at(1), Changes({}, [parked("row", '["a"]', 1)]))
+        await store._database.transaction(lambda c: c.execute(sa.text("UPDATE twofold_parked SET tries = NULL")))
+        assert [waits.tries for waits in await store.checkpoints.parked(tally().follows)] == [1], "it was tried once"
         [checkpoint] = await store.checkpoints.all_partitions(tally().follows)
         assert checkpoint.generation
         await store.close()

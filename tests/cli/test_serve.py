@@ -80,7 +80,7 @@ def serving(folder: Path) -> None:
         (["serving:failing"], 1, "serving:fail cannot make the HTTP app: KeyError: 'no settings' ("),
         (["serving:other", "--ops", "127.0.0.1:0"], 1, "--ops is for apps of web_app, and serving:make_other returns"),
         (["serving:plain", "--ops", "127.0.0.1:0"], 1, "--ops is for apps of web_app, and serving:make_plain returns"),
-        (["serving:nothing"], 1, "serving:make_nothing must return an ASGI app, not None"),
+        (["serving:nothing", "--ops", "127.0.0.1:0"], 1, "serving:make_nothing must return an ASGI app, not None"),
         (["serving:other", "--closed-docs"], 1, "--closed-docs is for apps of web_app, and serving:make_other"),
         (["serving:api", "--ops", "9000"], 2, "--ops: write HOST:PORT, like 127.0.0.1:9000, not '9000'"),
         (["serving:api", "--ops", ":9000"], 2, "--ops: write HOST:PORT"),
