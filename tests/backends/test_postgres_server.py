@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
 from twofold.backends.postgres.batch import of_batch, of_one
 from twofold.backends.postgres.connection import Address
-from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres import pool as pool_of
+from twofold.backends.postgres.pool import Connection, Pool
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
 from twofold.backends.postgres.checkpoints import _ALONE as _ONE_AT_A_TIME
@@ -928,6 +930,27 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
     ):
         with pytest.raises(ConfigurationError, match=told):
             await call
+
+
+async def test_a_pool_that_is_closed_waits_for_statements_that_run(database: str) -> None:
+    pool = Pool(2, partial(asyncpg.connect, database))
+    one, other = await pool.take(1), await pool.take(1)
+    closing = asyncio.create_task(pool.close())
+    running = asyncio.create_task(one.fetchval("SELECT 1 FROM pg_sleep(0.05)"))
+    pool.give_back(other, sound=True)
+    assert await running == 1
+    assert not closing.done()
+    pool.give_back(one, sound=True)
+    await closing
+    assert (one.is_closed(), other.is_closed()) == (True, True)
+
+
+async def test_a_pool_that_is_closed_does_not_wait_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_of, "CLOSE_TIMEOUT_S", 0.05)
+    pool = Pool(2, partial(asyncpg.connect, database))
+    taken = await pool.take(1)
+    await pool.close()
+    assert taken.is_closed()
 
 
 # ---- notifications
