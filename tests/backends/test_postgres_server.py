@@ -989,3 +989,4 @@ async def test_a_notification_says_how_far_the_log_and_a_projection_are(database
                 assert listens.head == head, payload
     finally:
         await listens.leave()
+    assert [task for task in asyncio.all_tasks() if (task.get_name()).startswith("twofold listens")] == []
