@@ -209,6 +209,7 @@ async def test_g1_connections_that_are_cut_during_commits(database: str) -> None
 async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server dies during the commit and does not come back in time: neither yes nor no. Later it can be learnt."""
     monkeypatch.setattr(log, "RESOLVE_S", 0.5)
+    monkeypatch.setattr(log, "PATIENCE_S", 3_600.0)  # with a server to which nothing was sent
     url = own_server.new_database()
     async with opened(url) as store, session(url) as other:
         holding = other.transaction()
@@ -218,7 +219,7 @@ async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeyp
         await asyncio.sleep(0.2)
         await asyncio.to_thread(own_server.kill)
         with pytest.raises(OutcomeUnknown) as unknown:
-            await committing
+            await asyncio.wait_for(committing, 60)
         assert unknown.value.command_id == "once"
         own_server.start()
         assert (await appended(store, "note-1", "a", command_id="once")).version == 1
