@@ -416,6 +416,14 @@ async def test_the_log_without_a_decider(running: Running) -> None:
         await running.append("no stream", [])
 
 
+@pytest.mark.parametrize("wrong", ["stock", languages, Decider], ids=["category", "projection", "class"])
+async def test_only_a_decider_executes_and_is_loaded(running: Running, wrong: Any) -> None:
+    """The error says what to pass instead, and how to read a read model."""
+    for call in (running.execute(wrong, "c", Choose("fr")), running.load(wrong, "c")):
+        with pytest.raises(InvalidInput, match=r"pass the Decider itself, not .*read it with get or find"):
+            await call
+
+
 async def test_a_name_is_no_projection(running: Running) -> None:
     """Every read says what to pass instead."""
     name: Any = "order_summary"

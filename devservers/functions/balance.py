@@ -28,23 +28,24 @@ class Sightings:
 
 
 class Gaps:
-    """The ranges that no lease is for, and since when: leases can be deleted under their holders."""
+    """The ranges without a lease, and since when: a lease can be deleted while a worker holds it."""
 
     def __init__(self, expiration_s: float) -> None:
         self._expiration_s = expiration_s
         self._since = dict[Range, float]()
 
     def lasting(self, leases: Sequence[Lease], now: float) -> list[Range]:
-        """Those seen for the expiration: by then whoever held a lease there knows, as for one that has expired.
+        """The gaps that have been seen for as long as a lease takes to expire.
 
-        Nor is it one that was only overlooked: leases are read one after another, while a range splits.
+        By then a former holder of a deleted lease has noticed. A gap that was seen only because a range split while the
+        leases were read, one after another, does not last as long.
         """
         self._since = {gap: self._since.get(gap, now) for gap in gaps(leases)}
         return [gap for gap, since in self._since.items() if now - since >= self._expiration_s]
 
 
 def gaps(leases: Sequence[Lease]) -> list[Range]:
-    """What is left of all hashes; no range of the service, so they have no id."""
+    """The ranges of hashes that no lease covers. They are not ranges of the service, so they have no id."""
     found, at = list[Range](), FIRST
     for lease in sorted(leases, key=lambda lease: lease.range.key):
         if lease.range.begin > at:

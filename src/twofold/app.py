@@ -68,8 +68,8 @@ class App:
     `stored` says how an event class is stored, unless under its own name at schema 1. It also declares classes that
     are recorded by another program, or by `append` without a decider. `http` names a function, `module:name`, that
     returns an ASGI app for a `Running`; `twofold serve` serves it. `formerly` is the App's previous name, under which
-    existing stores know it. `commands` are those that PostgreSQL functions decide,
-    and `views` read models that PostgreSQL selects.
+    existing stores know it. `commands` are those that PostgreSQL functions decide, and `views` read models that
+    PostgreSQL selects.
 
     Raises: ConfigurationError for names used twice, a projection that mixes documents with events, or a class that
     cannot be stored.
@@ -287,7 +287,7 @@ class Running:
         await self.views.prepare()
 
     async def _prepare_followers(self) -> None:
-        """Of all partitions, also those that come of one that splits meanwhile."""
+        """Prepare those of all partitions, also of new ones if one splits meanwhile."""
         prepared: list[Following] = []
         while left := [following for following in self.followers if following not in prepared]:
             for following in left:
@@ -433,9 +433,10 @@ class Running:
     ) -> AsyncGenerator[RowChanges[R], None]:
         """Watch all rows that match the conditions: a snapshot, in pages, then their changes.
 
-        `after` is the token of earlier changes, possibly from another process, to resume from: what has changed since
-        comes at once, even if it is nothing, or a new snapshot if that is no longer known. Or it is a receipt, which
-        the first snapshot then includes. Close the generator to stop, for example with `contextlib.aclosing`.
+        `after` is the token of earlier changes, possibly from another process: the watch resumes there, and yields at
+        once what has changed since, even if nothing has, or a new snapshot if that is no longer known. Or it is a
+        receipt, which the first snapshot then includes. Close the generator to stop, for example with
+        `contextlib.aclosing`.
 
         After the first changes, it waits for a store that cannot be reached. Raises: InvalidQuery, also for `limit`,
         InvalidToken, ReadModelBehind, LogReplaced, Unavailable; Closed when the App stops.

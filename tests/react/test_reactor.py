@@ -91,7 +91,7 @@ def test_what_cannot_be_a_reactor_says_why() -> None:
         Reactor("Fulfil ment", react, start="now")
     with pytest.raises(ConfigurationError, match='"beginning" or "now", not \'later\''):
         Reactor("fulfilment", react, start="later")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match="must take 2 parameters"):
+    with pytest.raises(ConfigurationError, match=r"reactor 'fulfilment', react: .* must take 2 parameters"):
         Reactor("fulfilment", lambda event: [], start="now")  # type: ignore[arg-type, misc]
     with pytest.raises(TypeError, match="start"):
         Reactor("fulfilment", react)  # type: ignore[call-arg]

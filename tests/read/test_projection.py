@@ -218,7 +218,7 @@ class HoldsPlain:
         ({"indexes": 2}, "indexes is a list, not 2"),
         ({"row": Listed, "indexes": [("tags", "id")]}, "one list field alone"),
         ({"evolve": lambda row, event, recorded: row}, "annotate event"),
-        ({"evolve": lambda row, event: row}, "must take 3 parameters"),
+        ({"evolve": lambda row, event: row}, "projection 'sales', evolve: .* must take 3 parameters"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

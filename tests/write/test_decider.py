@@ -112,9 +112,9 @@ def test_a_category_that_cannot_be_is_refused(category: str) -> None:
 def test_what_cannot_be_a_decider_says_why() -> None:
     with pytest.raises(ConfigurationError, match='stored must be "events" or "state", not \'rows\''):
         Decider("page", Page(), decide, evolve, stored="rows")  # type: ignore[arg-type]
-    with pytest.raises(ConfigurationError, match=r"decider 'page'.*must take 2 parameters"):
+    with pytest.raises(ConfigurationError, match=r"decider 'page', decide: .*<lambda> must take 2 parameters"):
         Decider("page", Page(), lambda command: [], evolve)  # type: ignore[arg-type, misc]
-    with pytest.raises(ConfigurationError, match="annotate event"):
+    with pytest.raises(ConfigurationError, match=r"decider 'page', evolve: .* annotate event"):
         Decider("page", Page(), decide, lambda page, event: page)
 
 

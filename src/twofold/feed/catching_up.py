@@ -43,9 +43,9 @@ async def caught_up(
 async def located(log: Feed, events: Sequence[Position]) -> Sequence[Position]:
     """The newest event of each partition, where it is now.
 
-    Who did not know of a split names an event of a part by the partition that it came of. Which part it is in cannot be
-    seen, but that part has got that far: so the event is handled once each part is, up to there or its end. Waiting for
-    all of them to come as far would be waiting for news of the others. Raises: Unavailable.
+    A process that did not know of a split names an event of a part by the former partition. Which part it is in cannot
+    be seen, but that part has got that far: so the event is handled once each part is, up to there or its end. Waiting
+    for all of them to get that far would be waiting for events of other streams. Raises: Unavailable.
     """
     found: list[Position] = []
     for event in {event.partition: event for event in sorted(events)}.values():
@@ -76,7 +76,7 @@ async def _caught_up(following: Following, events: Sequence[Position], wait_s: f
 async def _followed(following: Following, last: Sequence[Position], look: Look) -> AsyncGenerator[FeedPage, None]:
     feed = following.feed
     async with following.held(look, calling=True) as held:
-        while not await has_passed(feed, held.position, last):  # a merged feed gives positions to what is read
+        while not await has_passed(feed, held.position, last):  # reading a merged feed gives it positions
             async with aclosing(held.committed(await feed.head())) as pages:
                 async for page in pages:
                     yield page

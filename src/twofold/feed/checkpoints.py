@@ -8,7 +8,7 @@ claimant watches it on its own monotonic clock, so no clocks are compared betwee
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol, runtime_checkable
 
@@ -114,6 +114,14 @@ def lease_lost(claim: Claim, after: Position | None = None) -> LeaseLost:
     """The error for a checkpoint that another worker holds, or that is not at `after`."""
     place = "" if after is None else f" at {after}"
     return LeaseLost(claim.follower, f"is no longer held in epoch {claim.epoch}{place}")
+
+
+def part_registered(follower: FollowerId, found: Iterable[Checkpoint], apart: Collection[int]) -> bool | None:
+    """What `register_part` returns if these checkpoints are in the store; None if it has to create one first."""
+    there = {checkpoint.follower.partition for checkpoint in found}
+    if follower.partition in there:
+        return True
+    return None if there <= set(apart) else False
 
 
 class Parked(msgspec.Struct, frozen=True):
@@ -235,8 +243,8 @@ class SplitsCheckpoints(Protocol):
     async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
         """Create the checkpoint at `start` if there is none, and return whether there is one now.
 
-        Not if the follower has one in a partition that is not one of `apart`, those that this process knows to have no
-        events in common with its own: an unknown one may be a part of it.
+        It is not created if the follower has one in a partition other than those of `apart`, which are known to have no
+        events in common with its own: an unknown partition may be a part of it.
         """
         ...
 

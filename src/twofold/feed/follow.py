@@ -73,8 +73,8 @@ class Following:
     async def register(self) -> None:
         """Create the checkpoint if there is none, so that "now" means this moment.
 
-        If its partition is a part of one that has split, it takes over that one's. Raises: PartitionSplit if it has
-        split itself, which this process may not have known: then nothing is left of the checkpoint.
+        If its partition is a part of one that has split, it takes over the checkpoint of that one. Raises:
+        PartitionSplit if its own partition has split, perhaps unknown to this process: then the checkpoint is gone.
         """
         if not isinstance(self.log, Splitting):
             await self.checkpoints.register(self.follower_id, self.feed.log_id, await self._start())
@@ -94,9 +94,9 @@ class Following:
             await self._hand_over()
 
     async def _register_part(self) -> bool:
-        """Take over what its partition came of, or create the checkpoint. False if there are partitions unknown here.
+        """Take over the checkpoints of former partitions, or create one. False if there are partitions unknown here.
 
-        Nothing is created then: it would be a former partition's, at an older place than its parts.
+        Nothing is created then: this partition may have split, and a new checkpoint would be behind those of its parts.
         """
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         apart = apart_from(self.log, self.follower_id.partition)
@@ -134,7 +134,7 @@ class Following:
                 await asyncio.sleep(self.failed(error))
 
     async def _hold(self) -> None:
-        """Follow until another worker is to. Raises: PartitionSplit once its parts have taken over, …"""
+        """Follow until another worker takes over. Raises: PartitionSplit once the parts have taken over, …"""
         try:
             claim, position = await self._claim()
             async with self._hold_and_flush(claim):
@@ -148,7 +148,7 @@ class Following:
         log.info("%s: handed over to a less loaded worker", self.follower_id)
 
     async def _hand_over(self) -> NoReturn:
-        """Leave the partition to the followers of its parts: what still names it would hold up who waits for it."""
+        """Leave the partition to the followers of its parts: readers would wait for a checkpoint that stays behind."""
         await hand_over(self.checkpoints, self.follower_id, self.log, self.owner)
         raise PartitionSplit(self.follower_id.partition)
 

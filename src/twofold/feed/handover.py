@@ -23,7 +23,7 @@ log = logging.getLogger("twofold.follow")
 
 
 async def inherit(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, owner: str) -> None:
-    """Hand over what a follower of this partition takes over from those that it came of. Raises: Unavailable.
+    """Hand over the checkpoints of all partitions that this one was split from, directly or not. Raises: Unavailable.
 
     The original one first: its parts may have split, too.
     """
@@ -50,7 +50,7 @@ async def hand_over(checkpoints: Checkpoints, follower: FollowerId, feed: Feed, 
             else:
                 log.info("%s has split: %s go on at %s", follower, _named(parts), seen.position)
                 return
-        await asyncio.sleep(pause_s)  # longer than the other one's split takes, in the end
+        await asyncio.sleep(pause_s)  # grows until it is longer than the other follower's split takes
         pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
 

@@ -57,7 +57,7 @@ class Lag:
         return asyncio.get_running_loop().time() - self._seen_at[place] if place < len(self._heads) else 0.0
 
     async def _by_time(self, after: Position) -> float:
-        until = self._heads[-1] if self._heads else None  # a partition that splits can be read up to a place alone
+        until = self._heads[-1] if self._heads else None  # without it, a partition that splits cannot be read
         for limit in (1, PAGE):
             entries = (await self._feed.read(after, limit, None, until)).entries
             now = self._now()

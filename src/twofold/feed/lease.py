@@ -3,7 +3,7 @@
 A holder sends heartbeats. Its lease ends when a claimant has seen none for `LEASE_S` on the claimant's own clock, so no
 clocks are compared between machines. A holder's writes are fenced by its epoch, whether or not it knows.
 
-The lease of a call (`Running.catch_up`) is shorter, and its heartbeats are as much more frequent: it holds the
+The lease of a call (`Running.catch_up`) is shorter, with heartbeats in the same proportion: it holds the
 checkpoint only briefly, and callers wait for it.
 """
 

@@ -58,7 +58,7 @@ class Splitting(Protocol):
 
 
 def ancestors(log: Feed, partition: int) -> Sequence[int]:
-    """The partitions that a partition came of, the original one first."""
+    """The partitions that a partition was split from, the original one first."""
     found: list[int] = []
     parents = log.parents() if isinstance(log, Splitting) else ()
     parent = parents[partition - 1] if 0 < partition <= len(parents) else None
@@ -83,7 +83,7 @@ def apart_from(log: Feed, partition: int) -> Collection[int]:
 
 
 def leaves_of(log: Feed, partition: int) -> Sequence[int]:
-    """The partitions in which the events of a partition lie now: itself, unless it has split."""
+    """The partitions that contain the events of a partition now: itself, unless it has split."""
     parts = parts_of(log, partition)
     return [leaf for part in parts for leaf in leaves_of(log, part)] if parts else [partition]
 
@@ -101,7 +101,7 @@ async def learn(log: Feed, partitions: Iterable[int]) -> None:
 
 
 def related(log: Feed, partition: int, positions: Iterable[Position]) -> Sequence[Position]:
-    """Those positions that a follower of a partition comes to: in it, in what it came of, and in parts of it."""
+    """The positions that concern a follower of a partition: in it, its ancestors, or parts of it."""
     if partition == log.partition:
         return list(positions)
     mine = {partition, *ancestors(log, partition)}

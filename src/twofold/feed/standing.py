@@ -95,7 +95,7 @@ class Pace:
             return
         async with self._turn:
             while self._appended >= self._look_every:
-                counted = self._appended  # what is appended during the look, it may have missed
+                counted = self._appended  # the look may miss what is appended during it
                 slowest = await self._slowest()
                 if slowest is None or slowest.behind + self._look_every <= self._most_behind:
                     self._appended -= counted

@@ -48,7 +48,7 @@ class Reactor:
             raise ConfigurationError(f"{self.owner}: a name has lower-case letters, digits and _ (at most 48)")
         if self.start not in ("beginning", "now"):
             raise ConfigurationError(f'{self.owner}: start must be "beginning" or "now", not {self.start!r}')
-        types = message_types(self.react, parameters=2, index=0, owner=self.owner, may_await=True)
+        types = message_types(self.react, parameters=2, index=0, owner=f"{self.owner}, react", may_await=True)
         object.__setattr__(self, "event_types", types)
 
     @property

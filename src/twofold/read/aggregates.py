@@ -1,6 +1,6 @@
 """The fields of a Rollup, and how each follows from the rows of a group that come and go. Pure.
 
-What the rows of a page do not tell is asked of the source (`Ask`): the next value when a maximum goes away, or whether
+What the rows of a page do not show is asked of the source (`Ask`): the next value when a maximum goes away, or whether
 another row has a value too.
 """
 
@@ -195,7 +195,7 @@ class Distinct:
 
 
 def average(total: Any, count: int, scale: int) -> Decimal | None:
-    """Rounded half to even to this many decimals; None of nothing."""
+    """Rounded half to even to this many decimals; None if there are no values."""
     if not count:
         return None
     rounded = Decimal(round(Fraction(total) * 10**scale / count))

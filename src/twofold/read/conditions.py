@@ -102,7 +102,7 @@ def conditions_of(
 
 
 def check_projection(projection: object) -> None:
-    """Raises: InvalidQuery for a name, or anything else that is no read model."""
+    """Raises: InvalidQuery for a name, or anything else that is not a read model."""
     if not isinstance(projection, Projection):
         raise InvalidQuery(
             f"pass the Projection, Rollup or View itself, not {projection!r:.80}; running.app.projection(name) finds a "

@@ -73,7 +73,7 @@ class Freshness:
             )
 
     async def _head(self, token: Token) -> Position:
-        """The end of a token's partition, or of the part that has come the farthest: it may name a former one."""
+        """The end of a token's partition, or of the part that has come the farthest: it may name a former partition."""
         known, leaves = list[int](), leaves_of(self._log, token.position.partition)
         heads = list[Position]()
         while leaves != known:  # reading an end can be how this process learns of a split
@@ -206,8 +206,8 @@ class Freshness:
 def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsewhere: Collection[int]) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
-    Where partitions split, it is that of the one its partition came of, or the last of those it has split into but
-    those that certainly do not have its event, which would be waiting for news of other streams.
+    If partitions have split, it is that of an ancestor of its partition, or of the slowest of its parts. Those that
+    certainly do not have its event are left out: waiting for them would be waiting for events of other streams.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """

@@ -126,14 +126,14 @@ class Projection(Generic[R]):
     table: Table = field(init=False, repr=False, compare=False)
     documents: bool = field(init=False, repr=False, compare=False, default=False)
     merged: bool = field(init=False, repr=False, compare=False, default=False)
-    # Where the long values are in the keys of rollups: a row that is in no possible group is parked.
+    # The places of long values in the keys of its rollups: a row whose group cannot be stored is parked.
     _groups: tuple[tuple[int, ...], ...] = field(init=False, repr=False, compare=False, default=())
     _defaults_are_shared: bool = field(init=False, repr=False, compare=False, default=True)
 
     def __post_init__(self) -> None:
         checked_identity(self.owner, self.name, self.version)
         set_, follows = object.__setattr__, FollowerId(self.name, self.version)
-        set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=self.owner))
+        set_(self, "event_types", message_types(self.evolve, parameters=3, index=1, owner=f"{self.owner}, evolve"))
         if self.key is not None:
             check_accepts(self.key, parameters=2, owner=f"{self.owner}, key")
         set_(self, "format", RowFormat(self.row))

@@ -218,7 +218,7 @@ class Queries:
 
 
 def query_of_key(projection: Projection[Any], key: Values, scope: Mapping[str, Any]) -> Query:
-    """The query for the row with this key. Raises: ConfigurationError for a scope that is no condition."""
+    """The query for the row with this key. Raises: ConfigurationError if the scope is not a condition."""
     names = projection.table.key
     of_key = [Condition(name, "eq", value) for name, value in zip(names, key, strict=True)]
     return Query([*of_key, *conditions_of(projection, {}, scope)], [(name, False) for name in names], 1)

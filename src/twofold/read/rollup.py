@@ -130,7 +130,7 @@ class Rollup(Projection[R]):
         return (self.of,)
 
     def over(self, of: Projection[Any], version: int | None = None) -> Rollup[R]:
-        """The same over its source as that folds in an App, or over another version of it, as a version of its own."""
+        """The same over its source as an App folds it, or as version `version` over another version of its source."""
         other, set_ = copy(self), object.__setattr__
         set_(other, "of", of)
         if version is not None:

@@ -41,7 +41,7 @@ class Room:
         self.bytes += ENTRY_BYTES if count else ENTRY_BYTES + size
 
     def release(self, what: object, size: int) -> None:
-        """It no longer waits for one of those who held it."""
+        """It no longer waits for one of those that held it."""
         count = self._held.pop(id(what)) - 1
         self.bytes -= ENTRY_BYTES if count else ENTRY_BYTES + size
         if count:

@@ -29,7 +29,7 @@ LOOK_EVERY_S = 1.0  # if no doorbell rings
 BETWEEN_ROUNDS_S = 0.01  # also between looks that find nothing; one of them may follow a round at once
 FOR_EACH_WATCHER_S = 0.0001  # further rounds wait until these have been delivered, and then hold several changes
 KEYS_AT_ONCE = 250  # in a round, so that several fit into the room of a client
-NEAR_EVENTS = 100  # a watcher that joins is at most about so far behind
+NEAR_EVENTS = 100  # about how far behind a watcher may join
 FAR_EVENTS = 10_000  # to resume from further away costs more than a snapshot
 
 log = logging.getLogger("twofold.watch")
@@ -84,7 +84,7 @@ class Rounds:
         return now.follows(since) and await self._distance(since.places, now.places) <= FAR_EVENTS
 
     async def missed(self, since: WatchToken) -> AsyncGenerator[Round, None]:
-        """What has changed since a token, until so little is left that `join` can tell it while others wait."""
+        """What has changed since a token, until what is left is little enough for `join`, which others wait for."""
         while (now := await self._standing()).follows(since):
             if await self._distance(since.places, now.places) <= NEAR_EVENTS:
                 return

@@ -82,8 +82,8 @@ class Watching:
         of_key, parked = dict(zip(projection.table.key, key if isinstance(key, tuple) else values, strict=True)), 0
         if not isinstance(timeout_s, int | float) or not 0 < timeout_s <= LONGEST_WAIT_S:
             raise InvalidQuery(f"timeout_s must be a number of seconds above 0, not {timeout_s!r:.80}")
-        if iscoroutinefunction(predicate):  # what it returns is true, whatever it would find
-            raise InvalidQuery("the predicate is called with a row and returns a bool: no coroutine function")
+        if iscoroutinefunction(predicate):  # its result, a coroutine, is true
+            raise InvalidQuery("the predicate gets a row and returns a bool: it cannot be a coroutine function")
         try:
             async with asyncio.timeout(timeout_s) as deadline, aclosing(self.watch(projection, of_key)) as watched:
                 async for changes in watched:

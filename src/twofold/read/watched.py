@@ -21,7 +21,7 @@ from twofold.read.store import Condition
 _PLACES = r"\d{1,9}-\d{1,19}(?:_\d{1,9}-\d{1,19})*"
 _NAMES = r"([0-9a-z]{1,64})\.(\d{1,9})\.([0-9a-z-]{1,2000})\.([0-9a-f]{8})"
 _TOKEN = re.compile(rf"w\.{_NAMES}\.({_PLACES})\.([0-9a-f]{{8}})")
-_OVERHEAD = 64  # bytes of a value that is no text
+_OVERHEAD = 64  # bytes of a value that is not a text
 
 Places = Mapping[int, Position]
 """A position in each partition that a read model follows."""
@@ -118,7 +118,7 @@ class Round:
 
     @cached_property
     def shown(self) -> dict[Any, Any]:
-        """What it looks like to those who are shown all of it: made for the first of them, kept for the others."""
+        """What watchers that get all of it are sent: made for the first of them, kept for the others."""
         return {}
 
 

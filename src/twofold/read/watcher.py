@@ -206,7 +206,7 @@ class OneWatcher:
         return self._changes(taken, at)
 
     def _whole(self, round: Round, at: WatchToken) -> RowChanges[Any]:
-        """A round as all see it who read these rows in the same way, and have no conditions."""
+        """A round as it is for all watchers that read these rows in the same way, without conditions."""
         known = round.shown.get(self.projection)
         if known is None or known[0] != (at, self._parked):
             known = round.shown[self.projection] = (at, self._parked), self._changes(round.rows, at)

@@ -1,4 +1,4 @@
-"""Appends to a log that commits each stream by itself: each is a commit of its own, beside the others."""
+"""Appends to a log that commits each stream by itself: each append is a commit of its own, beside the others."""
 
 from __future__ import annotations
 

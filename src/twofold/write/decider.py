@@ -51,8 +51,8 @@ class Decider(Generic[C, S, E]):
             raise ConfigurationError(f"decider: {error}") from None
         if self.stored not in ("events", "state"):
             raise ConfigurationError(f'{self.owner}: stored must be "events" or "state", not {self.stored!r}')
-        commands = message_types(self.decide, parameters=2, index=0, owner=self.owner)
-        events = message_types(self.evolve, parameters=2, index=1, owner=self.owner)
+        commands = message_types(self.decide, parameters=2, index=0, owner=f"{self.owner}, decide")
+        events = message_types(self.evolve, parameters=2, index=1, owner=f"{self.owner}, evolve")
         for command in self.internal:
             if command not in commands:
                 names = ", ".join(cls.__name__ for cls in commands)
@@ -146,3 +146,11 @@ class Done(Generic[S, E]):
     receipt: Receipt
     state: S
     events: tuple[E, ...]
+
+
+def check_decider(decider: object) -> None:
+    """Raises: InvalidInput for a category, or anything else that is not a Decider."""
+    if not isinstance(decider, Decider):
+        raise InvalidInput(
+            f"pass the Decider itself, not {decider!r:.80}; a read model takes no commands: read it with get or find"
+        )

@@ -16,7 +16,7 @@ from twofold.errors import InvalidInput, OutcomeUnknown, Unavailable, VersionCon
 from twofold.failures import reraise_if_interrupt
 from twofold.kept import Kept
 from twofold.messages import Append, Encoded, Meta, Position, Receipt, Stream, checked_id, checked_name, unprintable
-from twofold.write.decider import Decider, Done
+from twofold.write.decider import Decider, Done, check_decider
 from twofold.write.log import Log
 from twofold.write.states import KnownState, States
 
@@ -90,6 +90,7 @@ class Executor:
         """See `Running.execute` (G3). A stream that `is_new` is not loaded: its append shows if that is wrong."""
         meta = self.meta(command_id, actor, correlation_id, causation_id)
         check_version(expected_version)
+        check_decider(decider)
         stream = decider.stream(id)
         repeatable = command_id is not None
         is_new = is_new or expected_version == 0
@@ -180,6 +181,7 @@ class Executor:
 
     async def load(self, decider: Decider[Any, S, Any], id: str) -> tuple[S, int]:
         """State and version of a stream. Raises: InvalidInput, UndecodableEvent, Unavailable."""
+        check_decider(decider)
         loaded = await self._load(decider, decider.stream(id), None)
         return loaded.state.own(), loaded.version
 

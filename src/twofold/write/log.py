@@ -10,7 +10,7 @@ import msgspec
 from twofold.errors import InvalidEvent, OutcomeUnknown, TwofoldError, VersionConflict
 from twofold.messages import Append, Entry, Position, Receipt, StoredEvent, Stream
 
-MAX_APPEND_BYTES = 64 * 1024 * 1024  # a gigabyte is more than one message to PostgreSQL can be: it hangs up
+MAX_APPEND_BYTES = 64 * 1024 * 1024  # PostgreSQL disconnects when it gets a message of a gigabyte
 MAX_APPEND_EVENTS = 100_000
 
 
@@ -24,10 +24,10 @@ class LogLimits(msgspec.Struct, frozen=True):
 
 
 def final(outcome: Receipt | TwofoldError, append: Append, doubt: str | None) -> Receipt | TwofoldError:
-    """What may be said of an append that was sent again because of `doubt`: its first response was lost.
+    """What is certain about an append that was sent again because of `doubt`: its first response was lost.
 
-    If it expects a later version than the stream is at, the first request, should it still be on its way, may find the
-    stream there. Any other conflict is for ever.
+    The first request may still be on its way. If the append expects a later version than the stream's, the stream may
+    be at that version by then, so it may still be stored. Any other conflict is final.
     """
     if doubt is None or not isinstance(outcome, VersionConflict) or outcome.expected < outcome.actual:
         return outcome

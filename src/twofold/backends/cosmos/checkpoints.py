@@ -23,6 +23,7 @@ from twofold.feed.checkpoints import (
     lease_lost,
     ownership_from,
     ownership_text,
+    part_registered,
 )
 from twofold.messages import Position
 
@@ -159,11 +160,9 @@ class CosmosCheckpoints:
         """See `SplitsCheckpoints.register_part`."""
         for _ in range(MOST_TRIES):
             turn = await self._turn(follower)
-            there = {one.follower.partition for one in await self.all_partitions(follower)}
-            if follower.partition in there:
-                return True
-            if not there <= set(apart):
-                return False
+            registered = part_registered(follower, await self.all_partitions(follower), apart)
+            if registered is not None:
+                return registered
             new = layout.created(self._new(Checkpoint(follower, log_id, start, None, 0, 0)))
             try:
                 await self._container.batch([turn, new], _key(follower))

@@ -7,7 +7,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, Parked, part_registered
 from twofold.messages import Position
 
 _GENERATIONS = count(1)
@@ -89,12 +89,10 @@ class MemoryCheckpoints:
 
     async def register_part(self, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]) -> bool:
         """See `SplitsCheckpoints.register_part`."""
-        if follower in self.rows:
-            return True
-        if any(row.follower.partition not in apart for row in self.parts(follower)):
-            return False
-        await self.register(follower, log_id, start)
-        return True
+        registered = part_registered(follower, self.parts(follower), apart)
+        if registered is None:
+            await self.register(follower, log_id, start)
+        return registered is not False
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`."""

@@ -17,6 +17,7 @@ from twofold.feed.checkpoints import (
     lease_lost,
     ownership_from,
     ownership_text,
+    part_registered,
 )
 from twofold.feed.doorbell import Reached
 from twofold.feed.feed import another_log
@@ -116,13 +117,10 @@ class PostgresCheckpoints:
             await connection.execute(_ALONE)
             values = self._kind, follower.name, follower.version, self._log_id()
             rows = self._checked(await connection.fetch(_SQL["all_partitions"], *values))
-            there = {checkpoint.follower.partition for checkpoint in checkpoints_in(follower, rows)}
-            if follower.partition in there:
-                return True
-            if not there <= set(apart):
-                return False
-            await connection.execute(_SQL["register"], *self._of(follower), log_id, start.offset, self._log_id())
-        return True
+            registered = part_registered(follower, checkpoints_in(follower, rows), apart)
+            if registered is None:
+                await connection.execute(_SQL["register"], *self._of(follower), log_id, start.offset, self._log_id())
+        return registered is not False
 
     async def _split(self, connection: Any, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         whose = self._of(claim.follower)

@@ -21,6 +21,7 @@ from twofold.feed.checkpoints import (
     lease_lost,
     ownership_from,
     ownership_text,
+    part_registered,
 )
 from twofold.messages import Position
 
@@ -98,13 +99,10 @@ class SqlCheckpoints:
     async def _register_part(
         self, connection: AsyncConnection, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]
     ) -> bool:
-        there = {checkpoint.follower.partition for checkpoint in await read_checkpoints(connection, follower)}
-        if follower.partition in there:
-            return True
-        if not there <= set(apart):
-            return False
-        await self._register(connection, follower, log_id, start)
-        return True
+        registered = part_registered(follower, await read_checkpoints(connection, follower), apart)
+        if registered is None:
+            await self._register(connection, follower, log_id, start)
+        return registered is not False
 
     async def split(self, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:
         """See `SplitsCheckpoints.split`."""

@@ -19,6 +19,7 @@ from twofold.feed.checkpoints import (
     lease_lost,
     ownership_from,
     ownership_text,
+    part_registered,
 )
 from twofold.feed.doorbell import Reached
 from twofold.messages import Position
@@ -166,13 +167,10 @@ def move(
 def _register_part(
     db: apsw.Connection, follower: FollowerId, log_id: str, start: Position, apart: Collection[int]
 ) -> bool:
-    there = {checkpoint.follower.partition for checkpoint in read_checkpoints(db, follower)}
-    if follower.partition in there:
-        return True
-    if not there <= set(apart):
-        return False
-    _register(db, follower, log_id, start)
-    return True
+    registered = part_registered(follower, read_checkpoints(db, follower), apart)
+    if registered is None:
+        _register(db, follower, log_id, start)
+    return registered is not False
 
 
 def _split(db: apsw.Connection, claim: Claim, at: Position, parts: Mapping[int, Sequence[Parked]]) -> None:

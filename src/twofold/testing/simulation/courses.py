@@ -77,14 +77,14 @@ class Courses:
         self.partitions = sorted({*self.partitions, number} - {parent})
 
     def lineage(self, number: int) -> Iterator[int]:
-        """A partition, and those that it came of."""
+        """A partition, and those that it was split from."""
         at: int | None = number
         while at is not None:
             yield at
             at = self.parents.get(at)
 
     def same(self, one: Position, other: Position) -> bool:
-        """Whether two positions are of one event, seen in a partition and in one that it came of."""
+        """Whether two positions are of one event, seen in a partition and in one that it was split from."""
         numbers = one.partition, other.partition
         kin = numbers[0] in self.lineage(numbers[1]) or numbers[1] in self.lineage(numbers[0])
         return kin and one.offset == other.offset

@@ -81,7 +81,7 @@ class Reactions:
                 self.broken("G7", text)
 
     def _is_given_up(self, reactor: FollowerId, entry: Entry) -> bool:
-        """In its partition, or in one that this came of."""
+        """In its partition, or in one that it was split from."""
         numbers = self._storage.courses.lineage(reactor.partition)
         given_up = [one for number in numbers for one in self._given_up.get(reactor.in_partition(number), ())]
         return any(one.holds("stream", entry.stream, entry.position.offset) for one in given_up)

@@ -304,7 +304,7 @@ class Watcher:
             self.check_rollups(now.follower.whole)
 
     def _before(self, partition: int) -> Sequence[int]:
-        """The partitions that one came of."""
+        """The partitions that one was split from."""
         return [number for number in self.courses.lineage(partition) if number != partition]
 
     def published(self, table: Table, live_before: int) -> None:

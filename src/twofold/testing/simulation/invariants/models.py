@@ -49,7 +49,7 @@ class Models:
                     self.broken("the App", f"reactor {follows.name} parked {one.key} at {one.position}: {one.error}")
 
     def _nothing_is_left_behind(self) -> None:
-        """What still named a partition that has split would hold up who waits for it."""
+        """A checkpoint of a partition that has split would hold up readers that wait for it."""
         for follows in self.history.followed_at_rest:
             if follows.partition not in (0, *self.courses.partitions):
                 self.broken(ENGINE, f"at rest there is still a checkpoint of {follows}, which has split")
