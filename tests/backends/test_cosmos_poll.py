@@ -40,9 +40,9 @@ async def test_an_error_for_which_nobody_waits_any_more_is_not_reported_as_forgo
     waiting.cancel()
     await asyncio.wait([waiting])
     goes_on.set()
-    while any(task.get_name() == "twofold looks for news" for task in asyncio.all_tasks()):
-        await asyncio.sleep(0)
+    [looking] = [task for task in asyncio.all_tasks() if task.get_name() == "twofold looks for news"]
+    await asyncio.wait([looking])
     await asyncio.sleep(0)  # its callbacks
-    del poll, waiting
+    del poll, waiting, looking
     gc.collect()
     assert caplog.text == ""

@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from twofold import App, Decider, Projection, Recorded, RowParked
-from twofold.backends.postgres.read_store import PostgresReadStore
 from twofold.backends.postgres.definitions import holds_whole_texts
+from twofold.backends.postgres.read_store import PostgresReadStore
 from twofold.backends.postgres.tables import TableSql
 from twofold.read.conditions import conditions_of
 from twofold.read.cursor import Start

@@ -23,13 +23,13 @@ from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
-from twofold.backends.postgres.batch import of_batch, of_one
-from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres import pool as pool_of
+from twofold.backends.postgres.batch import of_batch, of_one
+from twofold.backends.postgres.checkpoints import _ALONE as _ONE_AT_A_TIME
+from twofold.backends.postgres.connection import Address
 from twofold.backends.postgres.pool import Connection, Pool
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
-from twofold.backends.postgres.checkpoints import _ALONE as _ONE_AT_A_TIME
 from twofold.errors import (
     ConfigurationError,
     LeaseLost,

@@ -168,9 +168,8 @@ async def test_nothing_is_kept_of_a_page_that_was_taken(
         assert len((await anext(watched)).rows) == 2
         store.holding.clear()
         going_on = asyncio.ensure_future(anext(watched))
-        finds = store.finds
-        while store.finds == finds:
-            await asyncio.sleep(0)
+        await turns()
+        assert store.finds == 2
         assert [one for one in gc.get_objects() if type(one) is Balance] == []
         store.holding.set()
         await going_on
