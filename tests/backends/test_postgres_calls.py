@@ -205,6 +205,20 @@ async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytes
         assert await sql.fetchval("SELECT count(*) FROM tb_user") == 5
 
 
+async def test_however_many_are_to_be_forgotten_one_connection_does_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are for commands, also while the table is locked."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    async with app.open(url, work=False) as running, session(url) as sql:
+        async with sql.transaction():
+            await sql.execute("LOCK TABLE twofold.calls IN ACCESS EXCLUSIVE MODE")
+            for number in range(3):
+                running.log.sql._forgetting.add([f"a{number}", f"b{number}"])  # type: ignore[attr-defined]
+            forgetters = [task for task in asyncio.all_tasks() if task.get_name() == "twofold forgets command ids"]
+        assert len(forgetters) == 1
+
+
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
@@ -539,6 +553,16 @@ async def test_errors_of_functions(url: str, state: str, detail: str, error: typ
         with pytest.raises(Rejected, match="It is wrong") as rejected:
             await running.call(coded, Nothing())
         assert rejected.value.code == "WRONG"
+
+
+async def test_a_result_of_another_type_says_that_the_command_is_done(url: str) -> None:
+    """The types of the database do not tell what is in a JSON value."""
+    execute(url, "CREATE FUNCTION fn_any(p_id uuid) RETURNS json LANGUAGE sql AS $$ SELECT '{\"a\": 1}'::json $$")
+    anything: SqlCommand[Only, int] = SqlCommand("anything", Only, function="fn_any", answers=int)
+    async with App("any", commands=[anything]).open(url, work=False) as running:
+        failed = await outcome(running.call(anything, Only(UUID(int=1))))
+    assert isinstance(failed, CommandFailed)
+    assert "it is done, but the function's result" in str(failed)
 
 
 async def test_the_log_shows_no_values_of_what_otherwise_hides(url: str, caplog: pytest.LogCaptureFixture) -> None:

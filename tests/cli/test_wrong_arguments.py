@@ -106,6 +106,7 @@ def test_a_store_that_is_not_named(
         ("counting.db", "'counting.db' is not a store"),
         ("", "'' is not a store"),
         ("mysql://me:secret@here/there", "'mysql://…@here/there' is not a store"),
+        ("mysql:///there.db", "'mysql:///there.db' is not a store"),
         ("memory:", "memory: exists only in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy stores read models only"),
         ("postgresql://[::1/x", "the URL of the PostgreSQL server cannot be parsed"),

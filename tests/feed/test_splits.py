@@ -16,11 +16,12 @@ from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.errors import Contended, InvalidToken
+from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of
+from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of, parts_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -186,6 +187,26 @@ def test_catching_up_with_an_event_that_a_process_unaware_of_the_split_has_named
 
     with closing(of.world):
         of.run(main)
+
+
+def test_a_call_waits_for_no_event_of_other_streams_in_a_part_that_has_gone_on(splits: Splits) -> None:
+    """The event is named by the former partition; what came after the split is nobody's business."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            before = {partition: await feed.head() for partition, feed in feeds(log).items()}
+            splits.split()
+            await refresh(log)
+            await fill(running)
+            assert isinstance(log, Splitting)
+            [former] = [partition for partition in before if partition not in feeds(log)]
+            found = await located(log, [before[former]])
+            assert {place.partition for place in found} == set(parts_of(log, former))
+            assert {place.offset for place in found} == {before[former].offset}
+
+    splits.run(main)
 
 
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:

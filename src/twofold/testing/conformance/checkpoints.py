@@ -111,8 +111,9 @@ class CheckpointConformance(OnBackend):
         await checkpoints.register(FIRST, LOG_ID, at(0, 1))
         assert await checkpoints.assign(FIRST, None, OURS)
         zombie = await claimed(checkpoints, FIRST)
-        waits, too = (Parked("row", f'["{key}"]', at(3, 1), "it failed", NOON, traceback="T") for key in "ab")
+        waits, too = (Parked("row", f'["{key}"]', at(3, 1), "it failed", NOON, traceback=key) for key in "ab")
         await checkpoints.advance(zombie, at(0, 1), at(7, 1), [waits, too])
+        assert [await checkpoints.traceback(FIRST, one) for one in (waits, too)] == ["a", "b"]
         claim = await claimed(others, FIRST)
         with pytest.raises(LeaseLost):
             await splitting.split(claim, at(6, 1), {2: [waits], 3: [too]})
@@ -125,7 +126,7 @@ class CheckpointConformance(OnBackend):
         assert all(row.epoch > claim.epoch for row in found)
         assert await checkpoints.ownership(SECOND) == OURS
         [moved] = await checkpoints.parked(SECOND)
-        assert (moved.key, moved.position, await checkpoints.traceback(SECOND, moved)) == ('["a"]', at(3, 2), "T")
+        assert (moved.key, moved.position, await checkpoints.traceback(SECOND, moved)) == ('["a"]', at(3, 2), "a")
         for late in (zombie, claim):
             with pytest.raises(LeaseLost):
                 await checkpoints.advance(late, at(7, 1), at(8, 1))

@@ -18,6 +18,7 @@ from twofold import operate
 from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import ConfigurationError, InvalidInput, InvalidQuery, ReadModelBehind, RowParked
+from twofold.feed.checkpoints import FollowerId
 from twofold.feed.partitions import Parts
 from twofold.messages import Position, Recorded
 from twofold.read import rollups
@@ -404,6 +405,8 @@ class RollupConformance(OnBackend):
                 assert row is not None
                 assert row.rows == 11
                 assert await compared(after, model) == 3
+                of_source = await Rollups.of(other_store, model.source.table)
+                assert not await of_source.are_outdated(), "filled once, not with each claim again"
 
     async def test_g8_a_changed_rollup_beside_the_old_one(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
@@ -497,9 +500,15 @@ class RollupConformance(OnBackend):
             assert row.spent == 3
 
     async def test_one_that_was_left_behind_is_filled(self, log: LogStore, store: Rows) -> None:
-        """By a process of an older release, which moves the source alone: until then a read with a token waits."""
+        """By a process of an older release, which moves the source alone: until then a read with a token waits.
+
+        Other checkpoints stay where they are.
+        """
         model = Model()
+        others = [FollowerId(name, version, log.partition) for name, version in (("a", 1), ("a", 2))]
         async with at_rest(model.app, log, store) as running:
+            for other in others:
+                await store.checkpoints.register(other, log.log_id, Position(log.partition, 0))
             done = await put(running, "1", owner="a", units=1)
             await folded(running)
             done = await put(running, "1", owner="a", units=2)
@@ -515,6 +524,9 @@ class RollupConformance(OnBackend):
             row = await running.get(model.of_owner, "a", after=done.receipt)
             assert row is not None
             assert row.units == 2
+        for other in others:
+            [found] = await store.checkpoints.all_partitions(other.whole)
+            assert found.position.offset == 0
 
     async def test_status_and_tables_list_it(self, log: LogStore, store: Rows) -> None:
         """Like any read model."""
