@@ -199,7 +199,8 @@ def test_a_call_waits_for_no_event_of_other_streams_in_a_part_that_has_gone_on(s
             before = {partition: await feed.head() for partition, feed in feeds(log).items()}
             splits.split()
             await refresh(log)
-            await fill(running)
+            for id_ in IDS:
+                await running.execute(profiles, id_, Rename(f"later {id_}"))
             assert isinstance(log, Splitting)
             [former] = [partition for partition in before if partition not in feeds(log)]
             found = await located(log, [before[former]])
