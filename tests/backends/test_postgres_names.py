@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import execute, server
+from tests.backends.postgres_session import ADVISORY_WAITS
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import connect_read
@@ -197,9 +198,7 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
 
         async def waiting() -> bool:
             assert not any(task.done() for task in publishing), "it has not waited for its turn"
-            here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            found = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
-            return bool(await user.fetchval(found) == len(publishing))
+            return bool(await user.fetchval(f"SELECT count(*) {ADVISORY_WAITS}") == len(publishing))
 
         for store, version in zip(stores, (3, 2), strict=True):
             publishing.append(asyncio.create_task(store.publish(tally(version), [BEGINNING])))
@@ -226,7 +225,7 @@ async def test_g8_a_commit_under_way_is_waited_for(new_database: Callable[[], st
     publishing = asyncio.create_task(store.publish(tally(2), [at(5)]))
 
     async def waits() -> bool:
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
         return publishing.done() or bool(await worker.fetchval(waiting))
 
     await eventually(waits)
