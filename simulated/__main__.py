@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from simulated import SCENARIOS
+from simulated import SCENARIOS, record
 from twofold.testing.simulation.histories import Simulated, SimulationFailed, run_histories
 
 SLICE = 100
@@ -38,6 +38,9 @@ def main(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Processes to run in parallel.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON object.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Add the histories to simulated/record.json; seeds go on from there.")
+    ] = False,
 ) -> None:
     """Run the engine through histories with crashes, takeovers and lost responses, and check G1 to G11 after each.
 
@@ -45,13 +48,20 @@ def main(
     --histories 1 --seed SEED, with --partitions and --splits where they were given. On Ctrl-C it prints what has
     happened so far, and exits with 130.
     """
-    first = secrets.randbits(40) if seed is None else seed
+    known = record.read()
+    first = seed if seed is not None else known.next_seed if write else secrets.randbits(40)
+    if write and known.has(range(first, first + histories)):
+        raise typer.BadParameter(f"seeds from {first} on are in simulated/record.json already", param_hint="--seed")
     began = time.monotonic()
     ended = _run(first, histories, jobs, partial(_slice, partitions, splits), quiet=as_json)
     _print(ended, round(time.monotonic() - began, 1), as_json)
     if ended.failed is not None:
         err.print(str(ended.failed), markup=False)
         raise typer.Exit(1)
+    if write and ended.total.runs:
+        known = known.with_run(first, ended.total.runs, ended.total.counts)
+        record.write(known)
+        err.print(f"{known.histories:,} histories of this state of the engine ({known.state}) in simulated/record.json")
     if ended.interrupted:
         raise typer.Exit(130)
 

@@ -13,6 +13,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import copy
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -66,6 +67,7 @@ from twofold.write.group_commit import GroupCommit
 pytestmark = pytest.mark.slow
 
 HISTORIES = 1_000  # without a defect
+FAILURES = 3  # so many histories fail at most until one breaks the promise itself
 MOST = 4_000  # so many at most until a defect must have shown; most show within the first ten
 FIRST_SEED = 1
 
@@ -1025,8 +1027,13 @@ def test_a_defect_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None
     of.patch(monkeypatch)
     with in_silence():
         histories = (run(of.plan(seed)) for seed in range(FIRST_SEED, FIRST_SEED + MOST))
-        first = next(worst(history.violations) for history in histories if history.violations)
-    assert first.promise in of.breaks.split(" or "), first
+        found = (worst(history.violations) for history in histories if history.violations)
+        first = []  # the first one may be a consequence: parts of an append can also let a conflict be reported wrongly
+        for violation in islice(found, FAILURES):
+            first.append(violation)
+            if violation.promise in of.breaks.split(" or "):
+                return
+    pytest.fail(f"not noticed as a breach of {of.breaks}: {first}")
 
 
 def test_without_a_defect_nothing_is_noticed() -> None:

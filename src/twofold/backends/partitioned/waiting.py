@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 async def all_of(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """The results of all. If one fails, its error is raised and the others are cancelled."""
-    tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
+    coroutines = list(work)
+    if len(coroutines) == 1:
+        return [await coroutines[0]]  # a task of its own would take longer than most of what is awaited here
+    tasks = [asyncio.ensure_future(coroutine) for coroutine in coroutines]
     try:
         return await asyncio.gather(*tasks)
     finally:

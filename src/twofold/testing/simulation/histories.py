@@ -26,6 +26,7 @@ from twofold.testing.simulation.violations import ENGINE, WATCHERS, Violation
 
 MOST_TRIES = 400
 OTHER_SCHEDULES = 3
+WHOLE_EVERY = 500  # histories: a collection of all garbage takes as long as three of them
 
 
 class SimulationFailed(AssertionError):
@@ -128,7 +129,7 @@ def run_histories(
             if history.violations:
                 raise failure(seed, plan, worst(history.violations))
             del history
-            gc.collect(1 if simulated.runs % 100 else 2)
+            gc.collect(1 if seed % WHOLE_EVERY else 2)
     return simulated
 
 

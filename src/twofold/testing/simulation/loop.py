@@ -196,10 +196,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         ready = self._ready
         if not ready:
             self._wait()
-        place = int(self._draw() * len(ready))
-        step = ready[place]
-        ready[place] = ready[-1]
-        ready.pop()
+        step = ready.pop()
+        if ready and (place := int(self._draw() * (len(ready) + 1))) < len(ready):
+            step, ready[place] = ready[place], step
         if step._cancelled:
             return
         process = step.process

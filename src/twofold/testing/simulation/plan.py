@@ -21,7 +21,7 @@ from twofold.testing.simulation.scenario import Scenario
 
 PARTITIONS = (1, 1, 1, 1, 4)
 RANGES = (2, 2, 3)
-SPLITTING = 0.2  # of the histories, where partitions may
+SPLITTING = 0.1  # of the histories, where partitions may: such a history takes four times as long
 SOON_S = 0.03
 STARTED_S = 0.5
 
