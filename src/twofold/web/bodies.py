@@ -181,7 +181,7 @@ def _validated(validator: SchemaValidator, body: JsonText) -> tuple[list[_Found]
 
 
 def _said(found: _Found, schema: Any, elsewhere: Sequence[str]) -> _Found:
-    """What clients get to know of it."""
+    """The error as clients get it."""
     kind, _, path = found
     return (MISPLACED, unknown_field(schema, path, elsewhere), path) if kind in UNKNOWN else found
 

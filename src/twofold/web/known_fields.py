@@ -61,7 +61,7 @@ def _within(place: Mapping[str, Any], part: int | str, definitions: dict[str, An
 
 
 def _is_called(choice: Mapping[str, Any], part: str) -> bool:
-    """Whether pydantic calls a choice of a union so: by its class, or by that of a function around it."""
+    """Whether pydantic gives a choice of a union this name: that of its class, or of a function around it."""
     name = choice.get(_NAMES.get(choice["type"], ""))
     return name is not None and (part == name or part.endswith(f", {name}]"))
 

@@ -138,9 +138,9 @@ class Database:
 
 
 async def _committed(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, again: bool) -> T:
-    """Run a transaction. `again`: once more if its connection is lost before COMMIT is sent, for nothing has happened.
+    """Run a transaction. `again`: once more if its connection is lost before COMMIT is sent: nothing has changed.
 
-    A process that stands still for some seconds, as on a busy machine, loses its connection: PostgreSQL ends idle
+    A process that is stalled for some seconds, as on a busy machine, loses its connection: PostgreSQL ends idle
     transactions. What is lost during COMMIT may have been committed, and is not repeated.
     """
     committing = False
