@@ -22,7 +22,7 @@ class Client:
         self.websocket, self.outlet = websocket, Outlet()
         self.request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._running: set[asyncio.Task[None]] = set()  # also what has ended, until the client has been told
+        self._running: set[asyncio.Task[None]] = set()  # also what has ended and is telling the client so
         self._idle_since = asyncio.get_running_loop().time()
 
     @property
