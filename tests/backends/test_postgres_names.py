@@ -8,12 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from devservers.postgres import execute, server
-from tests.backends.postgres_session import ADVISORY_WAITS
+from devservers.postgres import copy_database, drop_database, execute, server
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import connect_read
 from twofold.backends.postgres import PostgresReadStore
+from twofold.backends.statements import statements
 from twofold.errors import InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read import publish, rebuild
@@ -24,6 +25,8 @@ from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only,
 from twofold.testing.conformance.rows import live, prepared, tally
 
 pytestmark = pytest.mark.slow
+
+_PATIENCE = statements("twofold.backends.postgres", "tables.sql")["patience"]
 
 
 @pytest.fixture(autouse=True)
@@ -303,3 +306,16 @@ async def test_an_open_transaction_keeps_the_old_table_and_hinders_no_reader(
         receipt = await deposited(running.log, "b", 5)
         assert await running.get(balances, "b", after=receipt) == Balance("b", 5, 1)
         assert [table.follows for table in await running.rows.tables()] == [balances.follows]
+
+
+@pytest.mark.parametrize(("table", "patience"), [("balance_v1", "1500ms"), ("log", "100ms")])
+async def test_only_a_vacuum_of_the_table_itself_is_waited_for(database: str, table: str, patience: str) -> None:
+    """Not that of the table in a copy of the database, where it has the same OID: readers would queue for longer."""
+    copied = copy_database(database)
+    try:
+        async with session(database) as here, session(copied) as there, here.transaction(), there.transaction():
+            await here.execute(f"LOCK TABLE twofold.{table} IN SHARE UPDATE EXCLUSIVE MODE")
+            await there.execute("LOCK TABLE twofold.balance_v1 IN SHARE UPDATE EXCLUSIVE MODE")
+            assert await here.fetchval(_PATIENCE, "twofold.balance_v1") == patience
+    finally:
+        drop_database(copied)
