@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
@@ -239,10 +239,11 @@ async def test_g1_a_conflict_after_a_lost_response_is_final_only_if_the_stream_i
             async with other.transaction():
                 await other.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
                 committing = asyncio.create_task(store.commit(batch))
-                waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1"
 
-                async def ended(waiting: str = waiting) -> bool:
-                    return bool(await other.fetchval(f"SELECT pg_terminate_backend(pid) {waiting}"))
+                async def ended() -> bool:
+                    return bool(
+                        await other.fetchval(f"SELECT pg_terminate_backend(pid) {ADVISORY_WAITS} AND objid = 1")
+                    )
 
                 await eventually(ended)
             outcomes += await committing

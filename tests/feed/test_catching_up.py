@@ -34,7 +34,7 @@ def called(follower: Noting, owner: str) -> asyncio.Task[list[FeedPage]]:
             handled = [page async for _, page in pages]
         seen = await follower.log.checkpoints.read(ONE)
         assert seen is not None
-        assert [seen.position] == end, "whoever has handled them"
+        assert [seen.position] == end, "no matter which call handled them"
         return handled
 
     return asyncio.create_task(call())

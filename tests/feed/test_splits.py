@@ -122,6 +122,13 @@ async def refresh(log: LogStore) -> None:
     await log.refresh()
 
 
+async def split_and_hand_over(splits: Splits, log: LogStore) -> None:
+    """The first partition splits, and the process with this log hands its checkpoint over to the parts."""
+    splits.split()
+    await refresh(log)
+    await hand_over(splits.rows.checkpoints, CARD.in_partition(1), log, "one")
+
+
 async def test_an_error_that_an_operator_sees_says_what_to_do() -> None:
     assert isinstance(PartitionSplit(3), Contended)
     assert str(PartitionSplit(3)) == "partition 3 has split meanwhile, and goes on in its parts: try again"
@@ -215,9 +222,7 @@ def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partit
         knows, stale = await splits.log(), await splits.log()
         async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
             parent = following(other, 1)
-            splits.split()
-            await refresh(knows)
-            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            await split_and_hand_over(splits, knows)
             created: list[FollowerId] = []
             checkpoints: Any = splits.rows.checkpoints
             checkpoints.register_part = lambda follower, *_: created.append(follower)
@@ -243,9 +248,7 @@ def test_whoever_loses_a_checkpoint_while_it_hands_it_over_claims_it_again(split
 
         checkpoints.split = split  # type: ignore[method-assign]
         async with opened(splits, log, work=False):
-            splits.split()
-            await refresh(log)
-            await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+            await split_and_hand_over(splits, log)
             assert splits.partitions() == [2, 3, 4]
             assert next(thefts, None) is None
 
@@ -280,9 +283,7 @@ def test_a_part_is_registered_by_a_process_that_does_not_know_of_the_split_of_an
         knows, stale = await splits.log(), await splits.log()
         async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
             unconcerned = following(other, 2)
-            splits.split()
-            await refresh(knows)
-            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            await split_and_hand_over(splits, knows)
             rows = splits.world.storage.row_checkpoints.rows
             del rows[CARD.in_partition(2)]
             await unconcerned.register()
