@@ -4,14 +4,16 @@ import asyncio
 
 import pytest
 
-from tests.feed.test_follow import ONE, Noting
+from tests.feed.test_follow import ONE, Noting, holder
 from twofold.backends.memory import MemoryLog
 from twofold.errors import NotSettled
 from twofold.feed import standing
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.follow import Following
+from twofold.feed.lease import LEASE_S
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.messages import BEGINNING, Position
+from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended
 
 
@@ -71,6 +73,24 @@ async def test_an_import_waits_for_no_follower_whose_holder_has_died(monkeypatch
     pace = Pace([Following(Stuck(log), log, log.checkpoints, "importer")], most_behind=2, look_every=1)
     async with asyncio.timeout(10):
         await pace.keep()
+
+
+def test_an_import_waits_for_a_holder_that_is_slow_as_long_as_it_lives() -> None:
+    """It sends heartbeats, although its position stays for several leases."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        claim = await holder(log)
+        await appended(log, "note-1", *"abc")
+        pace = Pace([Following(Stuck(log), log, log.checkpoints, "importer")], most_behind=2, look_every=1)
+        keeping = asyncio.create_task(pace.keep())
+        for _ in range(9):
+            await asyncio.sleep(LEASE_S / 3)
+            await log.checkpoints.beat(claim)
+        assert not keeping.done()
+        await keeping
+
+    virtual_time.run(main())
 
 
 class Slow(Noting):
