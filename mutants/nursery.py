@@ -2,7 +2,7 @@
 
 The file of the copy has the defect already. The fork gives every function whose code differs the new code, so nothing
 is imported again. It runs the tests in the given order until one fails, and reports each through the socket before it
-starts, so that whoever waits can tell one that hangs. Statements of `.sql` files are replaced where modules hold them.
+starts, so that the waiting process can detect one that hangs. Statements of `.sql` files are replaced in the modules.
 A defect that is neither in a function nor in such a statement is refused: the caller then starts a new process.
 """
 

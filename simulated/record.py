@@ -13,6 +13,8 @@ import msgspec
 
 ROOT = Path(__file__).resolve().parent.parent
 FILE = ROOT / "simulated/record.json"
+PAGE = ROOT / "docs/guarantees.md"
+BEGIN, END = "<!-- written by ./dev simulate --write -->\n", "<!-- until here -->"
 ENGINE = (
     *("app.py", "belonging.py", "feed", "messages.py", "react", "read", "write"),
     *("backends/cosmos", "backends/memory", "backends/partitioned", "testing/simulation"),
@@ -64,9 +66,27 @@ def read() -> Record:
 
 
 def write(record: Record) -> None:
-    """Write the file."""
+    """Write the file, and what docs/guarantees.md says of it."""
     ordered = msgspec.structs.replace(record, counts=dict(sorted(record.counts.items())))
     FILE.write_bytes(msgspec.json.format(msgspec.json.encode(ordered), indent=2) + b"\n")
+    PAGE.write_text(written(PAGE.read_text("utf-8"), ordered), "utf-8")
+
+
+def written(page: str, record: Record) -> str:
+    """The page with these figures."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    runs = ", ".join(f"{run.histories:,} from seed {run.seed:,} on {run.date}" for run in record.runs)
+    rows = [f"| {what} | {number:,} |" for what, number in sorted(record.counts.items())]
+    lines = [
+        f"{record.histories:,} histories of one state of the engine, {record.state}: {runs}. No promise was broken.",
+        "",
+        "| what happened in them | how often |",
+        "|---|---:|",
+        *rows,
+        "",
+    ]
+    return before + BEGIN + "\n".join(lines) + END + after
 
 
 def state() -> str:

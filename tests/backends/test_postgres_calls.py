@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
 from twofold.backends.postgres import forgetting
 from twofold.backends.postgres.connection import LOST
@@ -295,9 +295,7 @@ async def test_a_batch_waits_for_the_lock_of_the_log_longer_than_for_those_of_ro
         async with sql.transaction():
             await sql.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
             calls = [asyncio.create_task(running.call(create_user, CreateUser(name))) for name in ("Ann", "Bob", "Cid")]
-            long = (
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval '0.1 s'"
-            )
+            long = f"SELECT count(*) {ADVISORY_WAITS} AND clock_timestamp() - waitstart > interval '0.1 s'"
 
             async def waits_long() -> bool:
                 return bool(await sql.fetchval(long))
@@ -322,7 +320,7 @@ async def test_a_command_that_is_withdrawn_from_the_queue_may_come_again(url: st
             first = asyncio.create_task(running.call(create_user, CreateUser("Ann")))
 
             async def waits() -> bool:
-                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                return bool(await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS}"))
 
             await eventually(waits)
             queued = asyncio.create_task(running.call(create_user, CreateUser("Bob"), command_id="b"))
@@ -362,7 +360,7 @@ async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_an
                 asyncio.create_task(meeting.call(meet, Meet(ann))),
                 asyncio.create_task(meeting.call(create_user, CreateUser("Bob"))),
             ]
-            while not await sql.fetchval("SELECT count(*) FROM pg_locks WHERE objid = 77 AND NOT granted"):  # noqa: ASYNC110
+            while not await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS} AND objid = 77"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await running.append(f"user-{ann}", [UserRenamed("first")])
             await held.commit()
@@ -700,7 +698,7 @@ async def test_what_became_of_a_command_is_not_known_when_the_server_is_gone(mon
             asked = asyncio.create_task(running.call(create_user, CreateUser("Ann"), command_id="c"))
 
             async def waits() -> bool:
-                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                return bool(await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS}"))
 
             await eventually(waits)
             running_server.kill()

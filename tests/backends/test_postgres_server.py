@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
@@ -239,10 +239,11 @@ async def test_g1_a_conflict_after_a_lost_response_is_final_only_if_the_stream_i
             async with other.transaction():
                 await other.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
                 committing = asyncio.create_task(store.commit(batch))
-                waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1"
 
-                async def ended(waiting: str = waiting) -> bool:
-                    return bool(await other.fetchval(f"SELECT pg_terminate_backend(pid) {waiting}"))
+                async def ended() -> bool:
+                    return bool(
+                        await other.fetchval(f"SELECT pg_terminate_backend(pid) {ADVISORY_WAITS} AND objid = 1")
+                    )
 
                 await eventually(ended)
             outcomes += await committing
@@ -308,6 +309,35 @@ async def test_callers_that_are_cancelled_take_no_connection_along(database: str
         await holding.rollback()
         assert await values(store) == ["a"]
         assert await observer.fetchval(f"SELECT count(*) {mine}") <= log.READERS + log.WRITERS
+
+
+async def test_a_statement_ends_without_its_client_also_if_the_request_to_cancel_it_is_lost(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a request is lost if it comes before the statement."""
+
+    async def lost(**_: object) -> None:
+        pass
+
+    monkeypatch.setattr(asyncpg.connect_utils, "_cancel", lost)
+    monkeypatch.setattr(pool_of, "CLOSE_TIMEOUT_S", 0.1)
+    async with opened(database) as store, session(database) as holder, session(database) as observer:
+        await appended(store, "note-1", "a")
+        holding = holder.transaction()
+        await holding.start()
+        await holder.execute("LOCK TABLE twofold.events IN ACCESS EXCLUSIVE MODE")
+        waiting = "FROM pg_stat_activity WHERE application_name = 'twofold' AND wait_event_type = 'Lock'"
+
+        async def waiting_is(number: int) -> bool:
+            counted = await observer.fetchval(f"SELECT count(*) {waiting} AND datname = current_database()")
+            return bool(counted == number)
+
+        load = asyncio.create_task(store.load(append().stream))
+        await eventually(lambda: waiting_is(1))
+        load.cancel()
+        await eventually(lambda: waiting_is(0))
+        await holding.rollback()
+        assert await values(store) == ["a"]
 
 
 # ---- other sessions

@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devservers.postgres import execute
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import (
     App,
     ConfigurationError,
@@ -459,8 +459,7 @@ async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view
         async def waits() -> bool:
             return bool(
                 await beside.fetchval(
-                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' "
-                    "AND clock_timestamp() > waitstart + interval '0.1 s'"
+                    f"SELECT count(*) {ADVISORY_WAITS} AND clock_timestamp() > waitstart + interval '0.1 s'"
                 )
             )
 

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from twofold.backends.sqlite.connection import open_file
-from twofold.backends.sqlite.watch import Watch
+from twofold.backends.sqlite.watch import LONGEST_PAUSE_S, Watch
 from twofold.feed.doorbell import Doorbell
 
 FOREVER_S = 3_600.0
@@ -65,6 +65,18 @@ async def test_what_was_written_while_nobody_waited_is_heard_by_the_next(watch: 
     await watch.wait(FOREVER_S)
     other.execute("INSERT INTO t VALUES (1)")
     await watch.wait(FOREVER_S)
+
+
+async def test_who_leaves_stops_it_for_nobody_else(watch: Watch, other: apsw.Connection) -> None:
+    await watch.wait(FOREVER_S)
+    leaves, stays = (asyncio.create_task(watch.wait(FOREVER_S)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    await asyncio.sleep(3 * LONGEST_PAUSE_S)  # the thread looks once more, and would then sleep until somebody waits
+    other.execute("INSERT INTO t VALUES (1)")
+    async with asyncio.timeout(30):
+        await stays
 
 
 async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:

@@ -330,6 +330,43 @@ def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFi
     assert all((record.exc_info is not None) == is_of_code for record in logged), "a traceback only where it helps"
 
 
+class Refusing(Noting):
+    """A follower that handles a page, and learns only afterwards that it was not stored."""
+
+    def __init__(self, log: MemoryLog, times: int) -> None:
+        super().__init__(log)
+        self.times, self.asked_at, self.states = times, list[float](), list[str]()
+        self.following = Following(self, log, log.checkpoints, "worker")
+
+    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+        self.asked_at.append(now())
+        self.states.append(self.following.state)
+        if len(self.asked_at) > self.times:
+            await super().handle(claim, after, page)
+
+    async def flush(self) -> None:
+        if 0 < len(self.asked_at) <= self.times:
+            raise Unavailable("not stored")
+
+
+def test_a_page_that_was_handled_but_not_stored_is_a_failure_until_it_is_stored() -> None:
+    """The pauses grow, and the state says so, although each try begins well."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Refusing(log, 4)
+        task = asyncio.create_task(follower.following.run())
+        await until(lambda: follower.seen == [1])
+        assert follower.states == ["following", *["failing"] * 4]
+        pauses = [round(later - earlier, 6) for earlier, later in pairwise(follower.asked_at)]
+        assert pauses == [0.05, 0.1, 0.2, 0.4]
+        await until(lambda: follower.following.state == "following")
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("error", [LogReplaced("replaced"), ConfigurationError("wrong")])
 def test_what_going_on_cannot_mend_stops_it(error: Exception) -> None:
     async def main() -> None:

@@ -4,16 +4,14 @@ import asyncio
 
 import pytest
 
-from tests.feed.test_follow import ONE, Noting, holder
+from tests.feed.test_follow import ONE, Noting
 from twofold.backends.memory import MemoryLog
 from twofold.errors import NotSettled
 from twofold.feed import standing
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.follow import Following
-from twofold.feed.lease import LEASE_S
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.messages import BEGINNING, Position
-from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended
 
 
@@ -75,22 +73,35 @@ async def test_an_import_waits_for_no_follower_whose_holder_has_died(monkeypatch
         await pace.keep()
 
 
-def test_an_import_waits_for_a_holder_that_is_slow_as_long_as_it_lives() -> None:
-    """It sends heartbeats, although its position stays for several leases."""
+async def test_an_import_waits_again_for_a_holder_that_gives_signs_of_life_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was paused for longer than its lease, and nobody has taken over."""
+    monkeypatch.setattr(standing, "LEASE_S", 0.05)
+    monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
+    log = MemoryLog()
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
+    assert seen is not None
+    claim = await log.checkpoints.claim(seen, "worker")
+    assert claim is not None
+    await appended(log, "note-1", *"abc")
+    follower = Stuck(log)
+    pace = Pace([Following(follower, log, log.checkpoints, "importer")], most_behind=2, look_every=1)
+    async with asyncio.timeout(10):
+        await pace.keep()
+    await log.checkpoints.beat(claim)
+    pace.count(1)
+    looks = list[Position]()
 
-    async def main() -> None:
-        log = MemoryLog()
-        claim = await holder(log)
-        await appended(log, "note-1", *"abc")
-        pace = Pace([Following(Stuck(log), log, log.checkpoints, "importer")], most_behind=2, look_every=1)
-        keeping = asyncio.create_task(pace.keep())
-        for _ in range(9):
-            await asyncio.sleep(LEASE_S / 3)
-            await log.checkpoints.beat(claim)
-        assert not keeping.done()
-        await keeping
+    async def has_handled_them(after: Position, timeout_s: float) -> None:
+        looks.append(after)
+        await log.checkpoints.advance(claim, after, await log.head())
 
-    virtual_time.run(main())
+    follower.wait = has_handled_them  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await pace.keep()
+    assert looks == [BEGINNING]
 
 
 class Slow(Noting):

@@ -158,7 +158,7 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
 
 
 def test_no_error_of_the_server_is_kept_for_a_key() -> None:
-    """Whatever problem has a status of 500 or above in REST may be gone when the request comes again."""
+    """A problem with a status of 500 or above in REST may be gone when the request is repeated."""
     kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}
     assert {kind.upper().replace("-", "_") for kind in kinds} == endpoint._SERVER_ERRORS
 

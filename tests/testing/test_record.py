@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from simulated import record
@@ -25,6 +26,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "simulated").mkdir()
     monkeypatch.setattr(record, "ROOT", tmp_path)
     monkeypatch.setattr(record, "FILE", tmp_path / "simulated/record.json")
+    monkeypatch.setattr(record, "PAGE", tmp_path / "page.md")
+    record.PAGE.write_text(f"before\n{record.BEGIN}{record.END}\nafter\n")
     return engine
 
 
@@ -60,3 +63,21 @@ def test_an_engine_with_a_new_module_is_another_one(tree: Path) -> None:
     before = record.state()
     tree.with_name("two.py").write_text("")
     assert record.state() != before
+
+
+def test_the_page_shows_the_figures(tree: Path) -> None:
+    for histories in (1_000, 1):  # the second ones replace what was written of the first ones
+        record.write(record.read().with_run(record.read().next_seed, histories, {"crashes": 1}))
+    page = record.PAGE.read_text()
+    assert "1,001 histories of one state" in page
+    assert "| crashes | 2 |" in page
+    assert page.startswith(f"before\n{record.BEGIN}")
+    assert page.endswith(f"{record.END}\nafter\n")
+    assert page.count("histories of one state") == 1
+
+
+def test_the_page_has_the_figures_of_the_committed_record() -> None:
+    """`./dev simulate --write` writes both."""
+    page = record.PAGE.read_text("utf-8")
+    known = msgspec.json.decode(record.FILE.read_bytes(), type=Record)
+    assert page == record.written(page, known)

@@ -144,7 +144,7 @@ class CheckpointConformance(OnBackend):
     async def test_g5_a_former_partition_is_not_registered_again(
         self, checkpoints: Checkpoints, splitting: SplitsCheckpoints
     ) -> None:
-        """By a process that does not know its parts, nor a part as long as the whole is there."""
+        """Not by a process that does not know its parts. Nor is a part while the whole is there."""
         assert await splitting.register_part(FIRST, LOG_ID, at(0, 1), [])
         assert await splitting.register_part(FIRST, LOG_ID, at(7, 1), [])
         assert not await splitting.register_part(SECOND, LOG_ID, at(0, 2), [3])
@@ -257,7 +257,7 @@ class CheckpointConformance(OnBackend):
     # ---- several partitions
 
     async def test_partitions_stand_apart(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """Each has its own checkpoint, with a start, a holder and an epoch; `of` returns them in order."""
+        """Each has its own checkpoint, with a start, a holder and an epoch; `all_partitions` returns them in order."""
         for number in (2, 0, 1):
             await others.register(ONE.in_partition(number), LOG_ID, at(number, number))
         for n, name in ((2, "zeta"), (1, "alpha"), (1, "beta")):
