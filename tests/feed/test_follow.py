@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -260,6 +261,43 @@ def test_a_checkpoint_that_was_asked_for_goes_to_whoever_asked(order: tuple[str,
         await log.checkpoints.release(claim)
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         assert (await look()).owner == "asks"
+        for task in waiting:
+            await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_who_did_not_get_what_it_asked_for_asks_again() -> None:
+    """Another process, which was quicker, got it."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        names = [FollowerId(name) for name in ("one", "two", "three", "four")]
+        leases = [Lease(log.checkpoints, name, "joiner") for name in names]
+
+        async def read(name: FollowerId) -> Checkpoint:
+            found = await log.checkpoints.read(name)
+            assert found is not None
+            return found
+
+        async def wanted() -> list[FollowerId]:
+            await asyncio.sleep(3 * CLAIM_POLL_S)
+            return [name for name in names if (await read(name)).wanted_by == "joiner"]
+
+        async def check(_: Checkpoint) -> None: ...
+
+        for name, lease in zip(names, leases, strict=True):
+            await log.checkpoints.register(name, log.log_id, BEGINNING)
+            assert await log.checkpoints.claim(await read(name), "holder") is not None
+            lease.fellows = leases
+        waiting = [
+            asyncio.create_task(lease.claim(partial(read, name), check))
+            for name, lease in zip(names, leases, strict=True)
+        ]
+        [first] = await wanted()
+        assert await log.checkpoints.claim(await read(first), "other") is not None
+        [second] = await wanted()
+        assert second != first
         for task in waiting:
             await stopped(task)
 

@@ -36,6 +36,8 @@ def test_what_is_heard_during_a_look_stands() -> None:
     reached.looked(before, FIRST, at(9, 1))
     reached.looked({}, FIRST, at(9, 1))
     assert reached.at(FIRST) == at(10, 1)
+    reached.looked(before, FIRST, at(2, 1))  # it began before that was heard, and may be older
+    assert reached.at(FIRST) == at(10, 1)
 
 
 def test_a_follower_is_forgotten_in_all_partitions_and_others_are_not() -> None:

@@ -21,7 +21,17 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of, parts_of
+from twofold.feed.partitions import (
+    Splitting,
+    ancestors,
+    covered_by,
+    ends,
+    feeds,
+    learn,
+    partition_of,
+    parts_of,
+    related,
+)
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -102,6 +112,26 @@ def test_a_follower_has_come_as_far_as_in_the_slowest_part_of_a_partition_that_h
         places = [Position(3, 9), Position(4, 7), Position(5, 3), Position(6, 8)]
         come = {place.partition: place.offset for place in await covered_by(log, places)}
         assert (come[1], come[2]) == (7, 3)
+
+    splits.run(main)
+
+
+def test_what_happens_in_a_partition_its_former_ones_and_its_parts_concerns_its_follower(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        for _ in range(3):  # the first, the second, and the first part of the first
+            splits.split()
+            await refresh(log)
+        places = [Position(number, 9) for number in range(1, 9)]
+        newest = max(feeds(log))
+        [first, middle] = ancestors(log, newest)
+        found = {number: {one.partition for one in related(log, number, places)} for number in (first, middle, newest)}
+        parts = {number: {one for one in range(1, 9) if number in ancestors(log, one)} for number in found}
+        assert found == {
+            first: {first} | parts[first],
+            middle: {first, middle} | parts[middle],
+            newest: {first, middle, newest},
+        }
 
     splits.run(main)
 
@@ -359,6 +389,52 @@ def test_a_split_while_the_app_is_opened(splits: Splits, monkeypatch: pytest.Mon
                 assert await running.rows.checkpoints.ownership(CARD.in_partition(part)) is not None
 
     monkeypatch.setattr(Belonging, "register", after_a_split)
+    splits.run(main)
+
+
+def test_the_newest_part_takes_over_at_once_where_its_parents_were_never_handed_over(splits: Splits) -> None:
+    """No process was running while the partition, and then its part, split."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False):
+            pass
+        for _ in range(3):
+            splits.split()
+            await refresh(log)
+        newest = max(feeds(log))
+        assert len(ancestors(log, newest)) == 2
+        await inherit(splits.rows.checkpoints, CARD.in_partition(newest), log, "one")
+        assert newest in splits.partitions()
+        assert not {*ancestors(log, newest)} & {*splits.partitions()}
+
+    splits.run(main)
+
+
+def test_an_app_is_opened_after_a_split_that_nobody_has_handed_over(splits: Splits) -> None:
+    async def main() -> None:
+        async with opened(splits, await splits.log(), work=False):
+            assert splits.partitions() == [1, 2]
+        splits.split()
+        log = await splits.log()
+        await refresh(log)
+        async with opened(splits, log, work=False):
+            assert splits.partitions() == sorted(feeds(log)) == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_an_operator_looks_for_what_is_parked_in_the_partitions_that_there_are(splits: Splits) -> None:
+    """A former partition can no longer be read at its end, and what was parked there is parked in its parts."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            splits.split()
+            await refresh(log)
+            for pairs in running.parking.followers.values():
+                assert {one.feed.partition for one, _ in pairs} == {one.feed.partition for one in running.followers}
+
     splits.run(main)
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from itertools import count
 
@@ -15,8 +15,11 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
+from twofold.feed.lease import taken_over
 from twofold.messages import Position, Recorded
 from twofold.read.projection import Projection, Table
+from twofold.read.rebuild import drop_unheld
+from twofold.testing import virtual_time
 from twofold.testing.conformance import Backend, InMemory
 from twofold.testing.conformance.backend import InParts
 from twofold.testing.conformance.bank import Balance, Deposited, balances, deposited, fold_balance
@@ -149,3 +152,33 @@ async def test_a_version_in_which_something_is_parked_is_not_waited_for(
         assert await positions_of(operator, newer, notes) != []
         assert [one.stored.live for one in await operate.tables(operator)] == [True, False]
     assert notes == []
+
+
+@pytest.mark.parametrize("held", [[], [1], [1, 2]], ids=str)
+def test_a_table_that_another_process_builds_is_not_dropped(held: list[int]) -> None:
+    """Neither just after it was created, nor while that process holds some of its partitions."""
+
+    async def main() -> None:
+        rows, table = MemoryReadStore(), balances.table.beside("other")
+        await rows.prepare(table)
+        async with AsyncExitStack() as stack:
+
+            async def hold(registered: Sequence[int], taken: Sequence[int]) -> None:
+                for number in registered:
+                    start = Position(number, 0)
+                    await rows.checkpoints.register(table.follows.in_partition(number), "0" * 16, start)
+                for number in taken:
+                    follower = table.follows.in_partition(number)
+                    await stack.enter_async_context(taken_over(rows.checkpoints, follower, "other"))
+
+            if held:
+                await hold([1, 2], held)
+            dropping = asyncio.create_task(drop_unheld(table.follows, rows, "one"))
+            await asyncio.sleep(1)
+            if not held:
+                await hold([0], [0])
+            with pytest.raises(InvalidInput, match="is being built again by another process"):
+                await dropping
+        assert [one.follows for one in await rows.tables()] == [table.follows]
+
+    virtual_time.run(main())

@@ -26,7 +26,7 @@ from twofold.read.rolling import Rolling
 from twofold.read.rollup import Rollup
 from twofold.rollup import average, count, distinct, latest, maximum, minimum, total
 from twofold.testing.conformance.bank import eventually
-from twofold.testing.conformance.rollups import Model, folded, is_live, put
+from twofold.testing.conformance.rollups import Model, compared, folded, is_live, put
 
 
 @dataclass(frozen=True)
@@ -254,3 +254,15 @@ async def test_the_name_of_a_changed_rollup_moves_later_although_nothing_more_is
         assert not await is_live(store, changed)
         store.held = False
         await eventually(lambda: is_live(store, changed))
+
+
+async def test_g5_a_row_that_is_evicted_in_its_page_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not even one row fits into the cache, each page evicts the rows that it changes."""
+    monkeypatch.setattr("twofold.app.cache_bytes", lambda followers: 1)
+    model = Model()
+    async with model.app.open(MemoryLog(), read_store=MemoryReadStore()) as running:
+        for owner in "abab":
+            for id_ in "123":
+                await put(running, id_, owner=owner)
+            await running.settled(timeout_s=20)
+            await compared(running, model)

@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
 from twofold.read.store import Condition, Query, QueryResult
-from twofold.read.watched import Round, WatchToken
+from twofold.read.watched import Round, Standing, WatchToken
 from twofold.read.watcher import OneWatcher
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
@@ -577,6 +578,57 @@ def test_a_row_that_came_and_went_while_a_watcher_was_slow_is_not_told() -> None
     changes = watcher._taken()
     assert changes is not None
     assert changes.rows == {"b": Balance("b", 1, 1)}
+
+
+def test_each_is_told_how_much_is_parked_when_it_takes_its_changes() -> None:
+    """A slow watcher, too, which takes the same rows as a fast one did before more was parked."""
+    fast, slow = OneWatcher(balances, [], Room()), OneWatcher(balances, [], Room())
+    first, later = (WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, offset)}) for offset in (1, 2))
+    changed = Round({("a",): ("a", 1, 1)}, first, 0)
+    for watcher in (fast, slow):
+        watcher.take(changed)
+    shown = fast._taken()
+    slow.take(Round({}, later, 1))
+    told = slow._taken()
+    assert shown is not None
+    assert told is not None
+    assert told.rows == shown.rows
+    assert (shown.parked, told.parked) == (0, 1)
+
+
+async def test_the_token_of_a_part_of_a_page_stays_what_it_was(
+    log: MemoryLog, running: Running, reading: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watcher may take the part while the reader goes on: its token must not come to name the end of the page."""
+    monkeypatch.setattr(rounds, "KEYS_AT_ONCE", 2)
+    found = rounds.Rounds(balances, reading.rows, log, reading.app.codec, reading.queries.freshness)
+    since = (await found._standing()).token()
+    for key in "abcdefg":
+        await deposited(log, key, 1)
+    await settled(running)
+    now = await found._standing()
+    of_rows = {key: number for number, key in enumerate("abcdefg", 1)}
+    parts = [changed async for changed in found._between(since.places, now)]
+    assert [len(part.rows) for part in parts] == [2, 2, 2, 1]
+    for part, following in pairwise(parts):
+        assert part.token.places[0].offset < min(of_rows[str(key)] for (key,) in following.rows)
+
+
+def test_a_repair_in_any_partition_is_no_longer_followed_by_its_events() -> None:
+    def standing(*generations: str) -> Standing:
+        follower = FollowerId("one")
+        places = [(follower.in_partition(number), Position(number, 5)) for number in (1, 2)]
+        return Standing(
+            [
+                Checkpoint(name, "0" * 16, place, None, 1, 1, generation=generation)
+                for (name, place), generation in zip(places, generations, strict=True)
+            ],
+            [],
+        )
+
+    token = standing("1", "2").token()
+    followed = [standing(*names).follows(token) for names in (("1", "2"), ("3", "2"), ("1", "3"))]
+    assert followed == [True, False, False]
 
 
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:

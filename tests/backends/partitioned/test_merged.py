@@ -229,6 +229,26 @@ def test_from_any_position_to_any_other(writes: list[tuple[int, int, int]], data
         virtual_time.run(main())
 
 
+def test_how_far_behind_is_known_to_a_process_that_has_not_heard_of_the_newest_cuts() -> None:
+    """A follower in another process has read them."""
+
+    async def main() -> None:
+        world = World()
+        for number in range(1, N + 1):
+            await world.write(number, 2, 0)
+        unaware, reader = world.process(), world.process()
+        await everything(unaware)
+        await world.write(1, 4, 1)
+        await everything(reader)
+        end = await reader.head()
+        assert end > end_of(unaware.cuts.newest.number)
+        assert await unaware.behind(end) == 0
+        await world.write(2, 3, 1)
+        assert await unaware.behind(end) == 3
+
+    virtual_time.run(main())
+
+
 def test_a_year_of_history_before_the_first_reader() -> None:
     """Partitions of very different size, cut by time: none is a year ahead of another."""
 

@@ -298,6 +298,60 @@ class ParkingConformance(OnBackend):
             assert len(found.done) == 2
             assert (await operate.verify(running, balances_of(running))).equal
 
+    @pytest.mark.parametrize(
+        ("amounts", "kept", "at_version"),
+        [
+            ([1, TOO_MUCH, CURSED, 2], 1, 2),
+            ([TOO_MUCH, CURSED, -TOO_MUCH, 1, 1, 1], None, 1),
+            ([1, CURSED, TOO_MUCH], 1, 2),
+        ],
+    )
+    async def test_g7_a_row_that_is_refused_and_cannot_be_folded_either_waits_from_the_first_of_both(
+        self,
+        log: LogStore,
+        store: Rows,
+        fold: Fold,
+        monkeypatch: pytest.MonkeyPatch,
+        amounts: Sequence[int],
+        kept: int | None,
+        at_version: int,
+    ) -> None:
+        """Both happen in one page. When both are over, all of it is folded."""
+        async with at_rest(fold.app, log, store) as running:
+            refusing(running.rows, monkeypatch)
+            await deposited(log, "a", *amounts)
+            await folded(running)
+            [waits] = await running.parking.list("balance")
+            assert waits.event is not None
+            assert (waits.parked.key, waits.event.version) == ('["a"]', at_version)
+            rows = (await running.find(balances_of(running))).rows
+            assert rows == ([] if kept is None else [Balance("a", kept, 1)])
+            monkeypatch.undo()
+            fold.mended = True
+            assert len((await running.parking.retry("balance")).done) == 1
+            assert (await operate.verify(running, balances_of(running))).equal
+
+    async def test_g7_a_row_that_is_refused_although_it_has_later_events_changes_nothing(
+        self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It cannot wait from the event that is too much, because it already has those after it."""
+        projection = Projection("balance", Balance, fold.balance, key=fold.key)
+        async with at_rest(App("bank", deciders=[accounts], projections=[projection]), log, store) as running:
+            await deposited(log, "b", KEYLESS, TOO_MUCH)
+            await deposited(log, "a", 1)
+            await folded(running)
+            refusing(running.rows, monkeypatch)
+            before = (await running.find(projection)).rows
+            waited = await running.parking.list()
+            fold.mended = True
+            with pytest.raises(BatchRefused):
+                await running.parking.retry("balance")
+            assert (await running.find(projection)).rows == before
+            assert await running.parking.list() == waited
+            monkeypatch.undo()
+            await running.parking.retry("balance")
+            assert (await operate.verify(running, projection)).equal
+
     async def test_g7_a_bad_deployment_stops(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """At most a hundred keys are parked per minute; with a fix it continues where it stopped."""
         feed = own_feed(log, "s0")

@@ -32,10 +32,12 @@ from twofold.testing.conformance.bank import (
     Balance,
     Deposit,
     Deposited,
+    Sum,
     accounts,
     balances,
     bank,
     deposited,
+    fold_sum,
     sums,
 )
 from twofold.testing.conformance.checkpoints import OURS, all_parked, claimed, first_place, parked
@@ -60,6 +62,11 @@ def bolder(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
     return Balance(row.id, row.total + event.amount, row.deposits + 1)
 
 
+def indifferently(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+    """Leaves out the amount that others cannot fold."""
+    return row if event.amount == CURSED else bolder(row, event, recorded)
+
+
 @dataclass(frozen=True, slots=True)
 class Worth:
     """A balance in its next version, with different columns."""
@@ -76,6 +83,12 @@ def fold_worth(row: Worth, event: Deposited, recorded: Recorded) -> Worth:
 worth = Projection("balance", Worth, fold_worth, version=2)
 only = replace(bank, projections=[balances], reactors=[])
 cured = replace(only, projections=[Projection("balance", Balance, bolder)])
+indifferent = replace(only, projections=[Projection("balance", Balance, indifferently)])
+
+
+def all_in_one(event: Deposited, recorded: Recorded) -> list[str]:
+    """A key for every event."""
+    return ["all"]
 
 
 def in_figures(data: dict[str, Any]) -> dict[str, Any]:
@@ -512,6 +525,31 @@ class RebuildConformance(OnBackend):
             found = await operate.rebuild_row(running, cured.projections[0], "a")
             assert ([one.key for one in found.unparked], found.after) == (['["a"]'], ("a", 5 + CURSED + 6, 3))
             assert [one.key for one in await parked_of(store)] == ['["b"]']
+
+    async def test_a_row_that_is_right_as_it_is_goes_on_when_it_can_be_folded(self, log: LogStore, store: Rows) -> None:
+        """The event that was parked changes nothing in it."""
+        async with only.open(log, read_store=store, work=False) as running:
+            await deposited(log, "a", 5, CURSED)
+            await caught_up(running)
+        async with indifferent.look(log, read_store=store) as running:
+            found = await operate.rebuild_row(running, indifferent.projections[0], "a")
+            assert (found.before, found.after, len(found.unparked)) == (("a", 5, 1), ("a", 5, 1), 1)
+            assert await parked_of(store) == []
+
+    async def test_g7_a_row_stays_as_it_is_where_an_event_that_may_be_its_own_cannot_be_read(
+        self, log: LogStore, store: Rows
+    ) -> None:
+        """With `key=`, by an operator whose code reads less than that of the workers."""
+        await deposited(log, "a", 1)
+        await deposited(log, "b", 3, KEYLESS)
+        newer = App("bank", deciders=[accounts], projections=[Projection("sum", Sum, fold_sum, key=all_in_one)])
+        async with newer.open(log, read_store=store, work=False) as running:
+            await caught_up(running, newer.projections[0])
+        async with App("bank", deciders=[accounts], projections=[sums]).look(log, read_store=store) as running:
+            found = await operate.rebuild_row(running, sums, "all")
+            before = ("all", 4 + KEYLESS, 3)
+            assert (found.before, found.after, found.failed is not None) == (before, before, True)
+            assert await running.get(sums, "all") == Sum(*before)
 
     async def test_a_stream_that_could_not_be_read_goes_on(self, log: LogStore, store: Rows) -> None:
         """The row depends only on that stream; code that still cannot read it changes nothing."""
