@@ -180,6 +180,22 @@ async def test_a_token_waits_for_the_projection_that_lags(url: str) -> None:
         assert row.posts == 1
 
 
+async def test_a_view_is_as_recent_as_the_last_of_what_it_is_over(url: str) -> None:
+    """Whichever of them lags: the view has no row yet that is made of both."""
+    slow = Projection("slow", Post, fold)
+    select = SELECT.replace("FROM {posts}", "FROM {posts} WHERE post_id IN (SELECT post_id FROM {slow})")
+    both = View("both", Author, sql=select, over=[posts, slow])
+    of_both = App("blog", deciders=[post], projections=[posts, slow], views=[both])
+    async with of_both.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        assert await running.get(both, "ann", after=receipt, wait_s=20) is not None
+    for behind in ("posts", "slow"):
+        async with of_both.open(url, work=False) as running, session(url) as sql:
+            await sql.execute("UPDATE twofold.checkpoints SET position = CASE name WHEN $1 THEN 0 ELSE 1 END", behind)
+            with pytest.raises(ReadModelBehind, match="both is still 1 event behind"):
+                await running.get(both, "ann", after=receipt, wait_s=0)
+
+
 async def test_a_parked_key_below_may_be_any_row(url: str) -> None:
     async with app.open(url) as running:
         receipt = await write(running, "1", "ann", -1)
