@@ -86,6 +86,16 @@ def fold(row: Post, event: Written, recorded: Recorded) -> Post | None:
 
 
 @dataclass(frozen=True)
+class Likes:
+    post_id: str
+    count: int = 0
+
+
+def like(row: Likes, event: Liked, recorded: Recorded) -> Likes | None:
+    return Likes(row.post_id, row.count + 1)
+
+
+@dataclass(frozen=True)
 class Author:
     author: str
     posts: int = 0
@@ -489,6 +499,18 @@ async def test_a_materialised_view_is_as_fresh_as_the_last_of_what_it_is_over(ur
             await sql.execute("UPDATE twofold.checkpoints SET position = CASE name WHEN $1 THEN 7 ELSE 9 END", name)
             _, now = await views.views.reached(both.definition)
             assert now == Position(0, 7)
+
+
+async def test_a_materialised_view_is_refreshed_after_events_of_any_projection_below(url: str) -> None:
+    likes = Projection("likes", Likes, like)
+    select = SELECT.replace("sum(words) AS words", "(SELECT sum(count) FROM {likes}) AS words")
+    liked = View("liked", Author, sql=select, over=[posts, likes], refresh_ms=10)
+    async with App("blog", deciders=[post], projections=[posts, likes], views=[liked]).open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        assert (await running.find(liked, after=receipt, wait_s=20)).rows[0].words is None
+        for number in (1, 2):
+            receipt = await running.append("post-1", [Liked()])
+            assert (await running.find(liked, after=receipt, wait_s=20)).rows[0].words == number
 
 
 async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_before_it(url: str) -> None:
