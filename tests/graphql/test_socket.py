@@ -189,6 +189,22 @@ async def test_a_switch_that_is_null_is_refused(sqlite: str) -> None:
         assert (await client.next())["data"] == {"users": {"rows": []}}
 
 
+async def test_subscriptions_of_one_document_have_their_own_variables(sqlite: str) -> None:
+    """Those that select, and those that say what is watched."""
+    query = "subscription($y: Boolean!, $u: ID!) { user(id: $u) { userId name @include(if: $y) } }"
+    async with site(sqlite) as running, served(running) as connect, connect() as client:
+        await fill(running.running, users=2, posts=0)
+        await client.begin()
+        asked = {f"{user} {with_name}": (user, with_name) for user in ("u0", "u1") for with_name in (True, False)}
+        for name, (user, with_name) in asked.items():
+            await client.ask(name, query, u=user, y=with_name)
+            more = {"name": f"user {user[1:]}"} if with_name else {}
+            assert (await client.next(name))["data"] == {"user": {"userId": user, **more}}
+        await running.running.execute(members, "u1", Rename("Zoe"))
+        heard = {(each := await client.hear())["id"]: each["payload"]["data"]["user"] for _ in range(2)}
+        assert heard == {"u1 True": {"userId": "u1", "name": "Zoe"}, "u1 False": {"userId": "u1"}}
+
+
 async def test_variants_of_a_subscription_are_kept_within_a_bound(sqlite: str) -> None:
     names = [f"v{n}" for n in range(6)]
     declared = ", ".join(f"${name}: Boolean!" for name in names)
