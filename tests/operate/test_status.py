@@ -1,14 +1,18 @@
 """The status of an App, for an operator."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from twofold import operate
+from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read.projection import Table
-from twofold.testing.conformance.bank import balances, deposited
+from twofold.testing import virtual_time
+from twofold.testing.conformance.bank import balances, bank, deposited, sums
 from twofold.testing.conformance.rebuild import caught_up, only, upgraded
 
 
@@ -33,3 +37,34 @@ async def test_who_only_looks_is_told_that_a_version_has_come_as_far_as_the_one_
             assert told.note == f"it has caught up with {balances.follows}, which the name balance still shows"
         [told] = await operate.status(old)
         assert told.note is None
+
+
+def test_the_lag_of_one_follower_is_not_that_of_a_faster_one() -> None:
+    """Where events lie in the future, so that only what this process has seen says since when they wait."""
+
+    async def main() -> None:
+        ahead = MemoryLog(Ambient(now=lambda: datetime.now(UTC) + timedelta(days=365)))
+        both = replace(bank, projections=[balances, sums], reactors=[])
+        async with both.open(ahead, read_store=MemoryReadStore(), work=False) as running:
+            await deposited(ahead, "a", 1)
+            await caught_up(running, sums)
+            for waited_s in (0, 10, 20):
+                lags = {one.name: round(one.lag_s) for one in await operate.status(running)}
+                assert lags == {"balance": waited_s, "sum": 0}
+                await asyncio.sleep(10)
+
+    virtual_time.run(main())
+
+
+async def test_who_only_looks_is_told_that_the_log_is_another_one() -> None:
+    """Also where that one has come further than the rows."""
+    rows, log, other = MemoryReadStore(), MemoryLog(), MemoryLog()
+    await deposited(log, "a", 1)
+    await deposited(other, "a", 1, 2)
+    async with only.open(log, read_store=rows, work=False) as running:
+        await caught_up(running)
+        assert [one.error for one in await operate.status(running)] == [None]
+    async with only.look(other, read_store=rows) as looking:
+        [told] = await operate.status(looking)
+        assert told.error is not None
+        assert log.log_id in told.error
