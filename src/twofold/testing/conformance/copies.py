@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
@@ -23,7 +25,7 @@ from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.bank import Deposit, accounts, bank
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import UNUSUAL_IDS, all_of, append, appended, at, event, place_of
-from twofold.write.copies import Exports, Imports
+from twofold.write.copies import Exports, Imports, KeptCommand
 
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # decoding and encoding would change it
 
@@ -261,3 +263,27 @@ class CopyConformance(OnBackend):
         await (await copying(original, log, reactors)).run(silent)
         again = await log.checkpoints.all_partitions(mails)
         assert [(row.position, row.owner) for row in again] == [(place, None) for place in await places_of(log, 6)]
+
+    @of_copies
+    async def test_a_reactor_that_goes_on_meanwhile_stands_where_the_copy_ends(self, log: LogStore) -> None:
+        """It has handled what the copy does not have yet."""
+        original, mails = MemoryLog(), FollowerId("mails")
+        for n in range(3):
+            await appended(original, f"note-{n}", n)
+        await original.checkpoints.register(mails, original.log_id, BEGINNING)
+        claim = await claimed(original.checkpoints, mails)
+
+        class GoesOn:
+            """Gives the command ids of the original, after it and its reactor have gone on."""
+
+            async def commands(self, upto: Position, after: KeptCommand | None, limit: int) -> Sequence[KeptCommand]:
+                if after is None:
+                    await appended(original, "note-3", 3)
+                    await original.checkpoints.advance(claim, BEGINNING, at(4))
+                return await original.exporting.commands(upto, after, limit)
+
+        copy = await copying(original, log, [mails])
+        await replace(copy, export=GoesOn()).run(silent)
+        assert [row.position for row in await log.checkpoints.all_partitions(mails)] == await places_of(log, 3)
+        await copy.run(silent)
+        assert [row.position for row in await log.checkpoints.all_partitions(mails)] == await places_of(log, 4)
