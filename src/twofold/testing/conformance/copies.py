@@ -253,9 +253,11 @@ class CopyConformance(OnBackend):
         claim = await claimed(original.checkpoints, mails)
         waiting = Parked("stream", "note-3", at(4), "it failed", datetime(2024, 1, 1, tzinfo=UTC))
         await original.checkpoints.advance(claim, BEGINNING, at(5), [waiting])
-        reactors = [mails, FollowerId("never_run")]
+        of_another = FollowerId("of_another_log")
+        await original.checkpoints.register(of_another, "f" * 16, at(2))
+        reactors = [mails, FollowerId("never_run"), of_another]
         await (await copying(original, log, reactors)).run(silent)
-        for reactor, handled in zip(reactors, (3, None), strict=True):
+        for reactor, handled in zip(reactors, (3, None, None), strict=True):
             found = await log.checkpoints.all_partitions(reactor)
             places = [] if handled is None else await places_of(log, handled)
             assert [(row.log_id, row.position, row.owner) for row in found] == [(log.log_id, a, None) for a in places]
