@@ -200,11 +200,13 @@ async def test_the_token_is_that_of_the_last_event_whatever_its_stream(url: str)
         """
         CREATE FUNCTION fn_rename_both(p_first uuid, p_second uuid, p_name text) RETURNS void LANGUAGE plpgsql AS $$
         BEGIN
-            PERFORM fn_rename(p_first, p_name, NULL), fn_rename(p_second, p_name, NULL), fn_rename(p_first, 'last', NULL);
+            PERFORM fn_rename(p_first, p_name, NULL), fn_rename(p_second, p_name, NULL);
+            PERFORM fn_rename(p_first, 'last', NULL);
         END $$""",
     )
     rename_both: SqlCommand[RenameBoth, None] = SqlCommand("rename_both", RenameBoth, function="fn_rename_both")
     async with replace(app, commands=[*app.commands, rename_both]).open(url) as running:
+
         async def both(number: int) -> Called[None]:
             first, second = UUID(int=2 * number), UUID(int=2 * number + 1)
             done = await running.call(rename_both, RenameBoth(first, second, "x"), command_id=f"{number}")
