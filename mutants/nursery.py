@@ -2,7 +2,7 @@
 
 The file of the copy has the defect already. The fork gives every function whose code differs the new code, so nothing
 is imported again. It runs the tests in the given order until one fails, and reports each through the socket before it
-starts, so that whoever waits can tell one that hangs. Statements of `.sql` files are replaced where modules hold them.
+starts, so that the waiting process can detect one that hangs. Statements of `.sql` files are replaced in the modules.
 A defect that is neither in a function nor in such a statement is refused: the caller then starts a new process.
 """
 
@@ -16,6 +16,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -27,6 +28,8 @@ from hypothesis import Phase, settings
 SOCKET = "TWOFOLD_MUTANTS_SOCKET"  # the number of an open file
 SIMULATION = "the simulator"
 FIRST_SEED = 1
+GROUP = Path("/proc/self/autogroup")  # where sessions are scheduled as groups, `nice` alone does not yield to others
+YIELDING = 5  # a third of what others get: tests stay well within the time after which they count as hung
 
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 
@@ -73,7 +76,7 @@ class Nursery:
         items: Mapping[str, pytest.Item],
         functions: Functions,
     ) -> None:
-        os.setsid()
+        _in_a_session_that_yields()
         sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
         self._say(child=os.getpid())
         quiet = os.open(os.devnull, os.O_RDWR)
@@ -119,6 +122,15 @@ class Nursery:
             simulator.run_histories(SCENARIOS, range(FIRST_SEED, FIRST_SEED + histories))
         except BaseException:
             self._failed = SIMULATION
+
+
+def _in_a_session_that_yields() -> None:
+    """In a session of its own, to which other programs are preferred; even more so if they were before."""
+    niceness = max(YIELDING, int(GROUP.read_text().split()[-1])) if GROUP.exists() else YIELDING
+    os.setsid()
+    os.nice(YIELDING)
+    with suppress(OSError):  # not every system has groups, and not every user may write this at any time
+        GROUP.write_text(str(niceness))
 
 
 # ---- the code of functions ----

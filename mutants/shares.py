@@ -49,13 +49,15 @@ def table(results: Sequence[Result], harmless: Mapping[str, str]) -> str:
     """The paragraph and the table, in Markdown."""
     tried = [one for one in results if not one.absent]
     drawn = [one for one in tried if not one.defect.promise]
+    absent = len(results) - len(tried)
+    gone = f" ({absent:,} more no longer apply, because the lines that they change were rewritten)" if absent else ""
     days = sorted({one.date for one in tried})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     text = (
         f"On {when}, {len(drawn):,} of the {len(lists.drawn().defects):,} defects that seed {lists.drawn().seed} draws "
-        f'and {len(tried) - len(drawn):,} of the {len(lists.by_hand()):,} made by hand were planted. "Harmless" are '
-        f"survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for each. The "
-        f"shares are of the others."
+        f"and {len(tried) - len(drawn):,} of the {len(lists.by_hand()):,} made by hand were planted{gone}. "
+        f'"Harmless" are survivors that change nothing a user could see; `mutants/harmless.toml` gives the reason for '
+        f"each. The shares are of the others."
     )
     return "\n".join([text, "", *_rows(tried, harmless), ""])
 

@@ -33,7 +33,7 @@ LEFT_OUT = (
     *("tests/backends/test_cosmos_killed.py", "examples/shop/tests/http/test_page.py", "examples/library"),
 )  # they are about the tools, or start so many processes that no defect is worth it
 COLLECT_S = 900.0
-PATIENCE_S, PATIENCE = 15.0, 8.0  # for one test: so long at least, and so many times what it takes
+PATIENCE_S, PATIENCE = 15.0, 8.0  # for one test: at least this long, and this multiple of its usual time
 SIMULATION_S = 5.0
 
 
@@ -98,7 +98,7 @@ class Nursery:
         histories: int = 0,
         within_s: float = math.inf,
     ) -> Outcome:
-        """Run tests in a fork with these changes, until one fails, or so many seconds of the processor are used."""
+        """Run tests in a fork with these changes, until one fails, or a limit of processor seconds is used up."""
         wanted = {"changes": changes, "tests": tests, "histories": histories, "within_s": min(within_s, 1e6)}
         self._socket.settimeout(None)
         self._socket.sendall(json.dumps(wanted).encode() + b"\n")

@@ -6,6 +6,10 @@ from typing import Any
 
 import asyncpg
 
+ADVISORY_WAITS = """FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""Who waits for an advisory lock in this database: tests that run at the same time share the server."""
+
 
 @asynccontextmanager
 async def session(url: str, **settings: str) -> AsyncIterator[Any]:

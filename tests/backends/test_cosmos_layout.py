@@ -28,6 +28,7 @@ def test_a_url_and_a_connection_string_name_the_same(monkeypatch: pytest.MonkeyP
     assert (plain.endpoint, plain.database, plain.container) == ("http://localhost:8081/", "shop", "orders")
     assert plain == address(f"AccountEndpoint=http://localhost:8081/;AccountKey={KEY};Database=shop;Container=orders")
     assert address("cosmos://a.documents.azure.com/shop/the%20orders").endpoint == "https://a.documents.azure.com:443/"
+    assert address("cosmos://[::1]/shop/orders?tls=off").endpoint == "http://[::1]:80/"
     assert KEY not in str(plain)
     assert KEY not in repr(plain)
 

@@ -13,7 +13,7 @@ from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.backends.cosmos import settling
 from twofold.backends.memory import MemoryLog
 from twofold.errors import OutcomeUnknown, Unavailable
-from twofold.messages import BEGINNING, Receipt
+from twofold.messages import BEGINNING, Receipt, Stream
 from twofold.operate.copy import copying
 from twofold.testing.conformance.copies import filled, same, silent
 from twofold.testing.conformance.material import append, commit, event
@@ -114,3 +114,18 @@ async def test_a_page_that_was_copied_before_the_place_could_be_kept_is_copied_o
         await (await copying(original, log)).run(silent)
         await same(original, log)
         await log.close()
+
+
+async def test_g3_an_append_that_was_not_sent_is_not_stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody can connect any more, so the caller learns that nothing has changed, and may send it as a new command."""
+    monkeypatch.setattr(settling, "PATIENCE_S", 1.0)
+    with served(1) as server:
+        async with wired(InCosmos(server, "unsent", tmp_path), []) as (wire, through):
+            log = await through.open_log()
+            await commit(log, append("note-1", event("before")))
+            wire.cut()
+            with pytest.raises(Unavailable):  # after it no connection is left in the client
+                await log.read_stream(Stream("note", "1"), 1, 10)
+            [outcome] = await commit(log, append("note-1", event("a"), command_id="once"))
+            assert isinstance(outcome, Unavailable), outcome
+            await log.close()

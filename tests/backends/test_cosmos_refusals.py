@@ -57,6 +57,20 @@ async def test_g11_a_container_that_is_created_again(place: InCosmos) -> None:
     await log.close()
 
 
+async def test_g11_requests_are_refused_once_the_log_has_another_id(place: InCosmos) -> None:
+    """By a process that has not noticed it yet: what it keeps would be for another log."""
+    log, other = await place.open_log(), await place.open_log()
+    await log.requests.claim("a", b"f")
+    await other.new_id()
+    with pytest.raises(LogReplaced):
+        await log.requests.secret()
+    with pytest.raises(LogReplaced):
+        await log.requests.claim("b", b"f")
+    assert (await other.requests.claim("a", b"g")).fingerprint == b"f"
+    await log.close()
+    await other.close()
+
+
 async def test_g11_cuts_of_an_older_copy(place: InCosmos) -> None:
     """Their container was restored to an earlier moment, that of the events was not."""
     log = await place.open_log()

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import App, ConfigurationError, Projection, Recorded, Rejected, Running, VersionConflict, operate
 from twofold.backends.postgres import forgetting
 from twofold.backends.postgres.connection import LOST
@@ -239,6 +239,20 @@ async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytes
         assert await sql.fetchval("SELECT count(*) FROM tb_user") == 5
 
 
+async def test_however_many_are_to_be_forgotten_one_connection_does_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are for commands, also while the table is locked."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    async with app.open(url, work=False) as running, session(url) as sql:
+        async with sql.transaction():
+            await sql.execute("LOCK TABLE twofold.calls IN ACCESS EXCLUSIVE MODE")
+            for number in range(3):
+                running.log.sql._forgetting.add([f"a{number}", f"b{number}"])  # type: ignore[attr-defined]
+            forgetters = [task for task in asyncio.all_tasks() if task.get_name() == "twofold forgets command ids"]
+        assert len(forgetters) == 1
+
+
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
@@ -315,9 +329,7 @@ async def test_a_batch_waits_for_the_lock_of_the_log_longer_than_for_those_of_ro
         async with sql.transaction():
             await sql.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
             calls = [asyncio.create_task(running.call(create_user, CreateUser(name))) for name in ("Ann", "Bob", "Cid")]
-            long = (
-                "SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval '0.1 s'"
-            )
+            long = f"SELECT count(*) {ADVISORY_WAITS} AND clock_timestamp() - waitstart > interval '0.1 s'"
 
             async def waits_long() -> bool:
                 return bool(await sql.fetchval(long))
@@ -342,7 +354,7 @@ async def test_a_command_that_is_withdrawn_from_the_queue_may_come_again(url: st
             first = asyncio.create_task(running.call(create_user, CreateUser("Ann")))
 
             async def waits() -> bool:
-                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                return bool(await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS}"))
 
             await eventually(waits)
             queued = asyncio.create_task(running.call(create_user, CreateUser("Bob"), command_id="b"))
@@ -382,7 +394,7 @@ async def test_a_version_that_another_one_took_meanwhile_rolls_the_batch_back_an
                 asyncio.create_task(meeting.call(meet, Meet(ann))),
                 asyncio.create_task(meeting.call(create_user, CreateUser("Bob"))),
             ]
-            while not await sql.fetchval("SELECT count(*) FROM pg_locks WHERE objid = 77 AND NOT granted"):  # noqa: ASYNC110
+            while not await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS} AND objid = 77"):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             await running.append(f"user-{ann}", [UserRenamed("first")])
             await held.commit()
@@ -575,6 +587,16 @@ async def test_errors_of_functions(url: str, state: str, detail: str, error: typ
         assert rejected.value.code == "WRONG"
 
 
+async def test_a_result_of_another_type_says_that_the_command_is_done(url: str) -> None:
+    """The types of the database do not tell what is in a JSON value."""
+    execute(url, "CREATE FUNCTION fn_any(p_id uuid) RETURNS json LANGUAGE sql AS $$ SELECT '{\"a\": 1}'::json $$")
+    anything: SqlCommand[Only, int] = SqlCommand("anything", Only, function="fn_any", answers=int)
+    async with App("any", commands=[anything]).open(url, work=False) as running:
+        failed = await outcome(running.call(anything, Only(UUID(int=1))))
+    assert isinstance(failed, CommandFailed)
+    assert "it is done, but the function's result" in str(failed)
+
+
 async def test_the_log_shows_no_values_of_what_otherwise_hides(url: str, caplog: pytest.LogCaptureFixture) -> None:
     """PostgreSQL's message and detail may have any, for example the whole row that a constraint refused."""
 
@@ -710,7 +732,7 @@ async def test_what_became_of_a_command_is_not_known_when_the_server_is_gone(mon
             asked = asyncio.create_task(running.call(create_user, CreateUser("Ann"), command_id="c"))
 
             async def waits() -> bool:
-                return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                return bool(await sql.fetchval(f"SELECT count(*) {ADVISORY_WAITS}"))
 
             await eventually(waits)
             running_server.kill()

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from twofold import App, Decider, Projection, Recorded, RowParked
+from twofold.backends.postgres.definitions import holds_whole_texts
 from twofold.backends.postgres.read_store import PostgresReadStore
 from twofold.backends.postgres.tables import TableSql
 from twofold.read.conditions import conditions_of
@@ -88,6 +89,7 @@ async def test_a_query_begins_in_the_index(new_database: Callable[[], str], quer
         await connection.execute(sql.indexes()["talk_v1_1"])
     await connection.execute(FILL)
     await connection.execute("ANALYZE twofold.talk_v1")
+    assert await holds_whole_texts(connection, talks.table) is whole
     statement, values = sql.find(query)
     plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {statement}", "talk", 1, *values))
     await connection.close()

@@ -8,11 +8,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from devservers.postgres import execute, server
+from devservers.postgres import copy_database, drop_database, execute, server
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import operate
 from twofold.app import Running
 from twofold.backends.connect import connect_read
 from twofold.backends.postgres import PostgresReadStore
+from twofold.backends.statements import statements
 from twofold.errors import InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read import publish, rebuild
@@ -23,6 +25,8 @@ from twofold.testing.conformance.rebuild import Worth, caught_up, changed, only,
 from twofold.testing.conformance.rows import live, prepared, tally
 
 pytestmark = pytest.mark.slow
+
+_PATIENCE = statements("twofold.backends.postgres", "tables.sql")["patience"]
 
 
 @pytest.fixture(autouse=True)
@@ -197,9 +201,7 @@ async def test_g8_the_name_does_not_go_back_from_v3_to_v2(database: str, user: A
 
         async def waiting() -> bool:
             assert not any(task.done() for task in publishing), "it has not waited for its turn"
-            here = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            found = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND {here}"
-            return bool(await user.fetchval(found) == len(publishing))
+            return bool(await user.fetchval(f"SELECT count(*) {ADVISORY_WAITS}") == len(publishing))
 
         for store, version in zip(stores, (3, 2), strict=True):
             publishing.append(asyncio.create_task(store.publish(tally(version), [BEGINNING])))
@@ -226,7 +228,7 @@ async def test_g8_a_commit_under_way_is_waited_for(new_database: Callable[[], st
     publishing = asyncio.create_task(store.publish(tally(2), [at(5)]))
 
     async def waits() -> bool:
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid = pg_current_xact_id()::xid"
         return publishing.done() or bool(await worker.fetchval(waiting))
 
     await eventually(waits)
@@ -304,3 +306,16 @@ async def test_an_open_transaction_keeps_the_old_table_and_hinders_no_reader(
         receipt = await deposited(running.log, "b", 5)
         assert await running.get(balances, "b", after=receipt) == Balance("b", 5, 1)
         assert [table.follows for table in await running.rows.tables()] == [balances.follows]
+
+
+@pytest.mark.parametrize(("table", "patience"), [("balance_v1", "1500ms"), ("log", "100ms")])
+async def test_only_a_vacuum_of_the_table_itself_is_waited_for(database: str, table: str, patience: str) -> None:
+    """Not that of the table in a copy of the database, where it has the same OID: readers would queue for longer."""
+    copied = copy_database(database)
+    try:
+        async with session(database) as here, session(copied) as there, here.transaction(), there.transaction():
+            await here.execute(f"LOCK TABLE twofold.{table} IN SHARE UPDATE EXCLUSIVE MODE")
+            await there.execute("LOCK TABLE twofold.balance_v1 IN SHARE UPDATE EXCLUSIVE MODE")
+            assert await here.fetchval(_PATIENCE, "twofold.balance_v1") == patience
+    finally:
+        drop_database(copied)

@@ -428,6 +428,20 @@ async def test_who_knows_no_shape_of_a_schema_takes_that_of_others_away_from_nob
         assert await sql.fetchval("SELECT count(*) FROM twofold.forms WHERE app = 'purses'") == len(forms)
 
 
+async def test_an_event_whose_shape_nobody_knows_may_be_any_object(url: str) -> None:
+    """But nothing else."""
+    forms = [
+        msgspec.structs.replace(form, category="parcel", shape=None) for form in forms_of([purse], [Tagged], app.codec)
+    ]
+    async with app.open(url, work=False), session(url) as sql:
+        await install(sql, "post", forms)
+        await note(sql, "parcel-1", 0, {"type": forms[0].type, "data": {"anything": [1]}})
+        with pytest.raises(asyncpg.PostgresError) as refused:
+            await note(sql, "parcel-1", 1, {"type": forms[0].type, "data": [1]})
+        assert refused.value.sqlstate == "TF008"
+        assert await sql.fetchval("SELECT count(*) FROM twofold.events WHERE stream = 'parcel-1'") == 1
+
+
 class Card(msgspec.Struct, tag_field="kind"):
     number: str
 

@@ -1,11 +1,18 @@
-"""The pool of connections when connecting fails. It needs no server."""
+"""The pool of connections when connecting fails, and when closing is cancelled."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
+import asyncpg
 import pytest
 
+from tests.backends.postgres_session import session
+from twofold.ambient import Ambient
+from twofold.backends.connect import connect, connect_read
 from twofold.backends.postgres.pool import Pool
+from twofold.testing.conformance.bank import eventually
+from twofold.testing.conformance.material import appended
 
 
 @pytest.mark.parametrize("error", [OSError("refused"), TimeoutError("no answer"), asyncio.CancelledError()])
@@ -24,3 +31,45 @@ async def test_a_connection_that_cannot_be_made_leaves_its_place_free(error: Bas
             await pool.take(0.01)
     assert begun == 5
     await pool.close()
+
+
+async def test_a_close_that_is_cancelled_leaves_no_connection_open(new_database: Callable[[], str]) -> None:
+    """Neither idle ones nor one in use."""
+    url = new_database()
+    pool = Pool(3, lambda: asyncpg.connect(url))
+    connections = [await pool.take(1.0) for _ in range(3)]
+    for connection in connections[:2]:
+        pool.give_back(connection, sound=True)
+    await cancelled(asyncio.create_task(pool.close()), 1)
+    assert [connection.is_closed() for connection in connections] == [True, True, True]
+
+
+@pytest.mark.parametrize("steps", [1, 3, 6, 10])
+async def test_a_store_that_is_cancelled_while_it_closes_leaves_no_session_behind(
+    new_database: Callable[[], str], steps: int
+) -> None:
+    """Each of its pools is closed."""
+    url = new_database()
+    log, rows = await connect(url, Ambient()), await connect_read(url)
+    await appended(log, "note-1", "a")
+    await rows.rollups()
+    await rows.tables()
+    async with session(url) as user:
+        for store in (log, rows):
+            await cancelled(asyncio.create_task(store.close()), steps)
+
+        async def all_have_gone() -> bool:
+            left = (
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            return not await user.fetchval(left)
+
+        await eventually(all_have_gone)
+
+
+async def cancelled(task: asyncio.Task[None], steps: int) -> None:
+    """Cancel it after some of its steps, unless it has ended by then."""
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])

@@ -9,7 +9,7 @@ from importlib.resources import files
 import asyncpg
 import pytest
 
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.backends.postgres.schema import migrations
@@ -89,8 +89,7 @@ async def test_no_two_processes_migrate_at_once_of_whatever_release(new_database
         async with other.transaction():
             await other.execute("SELECT pg_advisory_xact_lock(1953984358, 2)")
             migrating = asyncio.create_task(connect(url, Ambient()))
-            here = "(SELECT oid FROM pg_database WHERE datname = current_database())"
-            waiting = f"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = {here}"
+            waiting = f"SELECT count(*) {ADVISORY_WAITS}"
             while not migrating.done() and not await other.fetchval(waiting):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             assert not migrating.done()

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +17,17 @@ import asyncpg
 import pytest
 
 from devservers.postgres import Server, execute, server
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.backends import connect as connecting
 from twofold.backends.connect import connect, connect_read
-from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log, pool
+from twofold.backends.postgres import PostgresLog, PostgresReadStore, connection, listener, log
+from twofold.backends.postgres import pool as pool_of
 from twofold.backends.postgres.batch import of_batch, of_one
+from twofold.backends.postgres.checkpoints import _ALONE as _ONE_AT_A_TIME
 from twofold.backends.postgres.connection import Address
-from twofold.backends.postgres.pool import Connection
+from twofold.backends.postgres.pool import Connection, Pool
 from twofold.backends.postgres.requests import _SQL as _REQUESTS
 from twofold.backends.postgres.schema import migrations
 from twofold.errors import (
@@ -206,6 +209,7 @@ async def test_g1_connections_that_are_cut_during_commits(database: str) -> None
 async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """The server dies during the commit and does not come back in time: neither yes nor no. Later it can be learnt."""
     monkeypatch.setattr(log, "RESOLVE_S", 0.5)
+    monkeypatch.setattr(log, "PATIENCE_S", 3_600.0)  # with a server to which nothing was sent
     url = own_server.new_database()
     async with opened(url) as store, session(url) as other:
         holding = other.transaction()
@@ -215,7 +219,7 @@ async def test_an_outcome_that_stays_unknown_is_said(own_server: Server, monkeyp
         await asyncio.sleep(0.2)
         await asyncio.to_thread(own_server.kill)
         with pytest.raises(OutcomeUnknown) as unknown:
-            await committing
+            await asyncio.wait_for(committing, 60)
         assert unknown.value.command_id == "once"
         own_server.start()
         assert (await appended(store, "note-1", "a", command_id="once")).version == 1
@@ -235,10 +239,11 @@ async def test_g1_a_conflict_after_a_lost_response_is_final_only_if_the_stream_i
             async with other.transaction():
                 await other.execute("SELECT pg_advisory_xact_lock(1953984358, 1)")
                 committing = asyncio.create_task(store.commit(batch))
-                waiting = "FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND objid = 1"
 
-                async def ended(waiting: str = waiting) -> bool:
-                    return bool(await other.fetchval(f"SELECT pg_terminate_backend(pid) {waiting}"))
+                async def ended() -> bool:
+                    return bool(
+                        await other.fetchval(f"SELECT pg_terminate_backend(pid) {ADVISORY_WAITS} AND objid = 1")
+                    )
 
                 await eventually(ended)
             outcomes += await committing
@@ -315,7 +320,7 @@ async def test_a_statement_ends_without_its_client_also_if_the_request_to_cancel
         pass
 
     monkeypatch.setattr(asyncpg.connect_utils, "_cancel", lost)
-    monkeypatch.setattr(pool, "CLOSE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(pool_of, "CLOSE_TIMEOUT_S", 0.1)
     async with opened(database) as store, session(database) as holder, session(database) as observer:
         await appended(store, "note-1", "a")
         holding = holder.transaction()
@@ -397,6 +402,31 @@ async def test_g8_a_view_that_somebody_holds_is_moved_later(database: str) -> No
             assert await late.fetch("SELECT * FROM balance", timeout=5) == []
             await transaction.rollback()
         assert await store.publish(other_version.table, [BEGINNING])
+
+
+WAITS_FOR_ANOTHER = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+    WHERE d.datname = current_database() AND l.locktype = 'advisory' AND NOT l.granted
+)
+"""
+
+
+@pytest.mark.parametrize("what", ["prepare", "drop"])
+async def test_g8_tables_are_made_and_dropped_one_at_a_time(database: str, what: str) -> None:
+    """By whichever process: each looks at what is there before it changes something."""
+    newer = bank_projection(version=2).table
+    async with opened_rows(database) as store, session(database) as other:
+        await store.prepare(balances.table)
+        if what == "drop":
+            await store.prepare(newer)
+        async with other.transaction():
+            await other.execute(_ONE_AT_A_TIME)
+            changing = asyncio.create_task(store.prepare(newer) if what == "prepare" else store.drop(newer.follows))
+            while not await other.fetchval(WAITS_FOR_ANOTHER):
+                assert not changing.done()
+        await changing
+        assert (newer.follows in [table.follows for table in await store.tables()]) == (what == "prepare")
 
 
 def bank_projection(version: int) -> Any:
@@ -931,3 +961,63 @@ async def test_who_goes_on_after_the_end_is_told(new_database: Callable[[], str]
     ):
         with pytest.raises(ConfigurationError, match=told):
             await call
+
+
+async def test_a_pool_that_is_closed_waits_for_statements_that_run(database: str) -> None:
+    pool = Pool(2, partial(asyncpg.connect, database))
+    one, other = await pool.take(1), await pool.take(1)
+    closing = asyncio.create_task(pool.close())
+    running = asyncio.create_task(one.fetchval("SELECT 1 FROM pg_sleep(0.05)"))
+    pool.give_back(other, sound=True)
+    assert await running == 1
+    assert not closing.done()
+    pool.give_back(one, sound=True)
+    await closing
+    assert (one.is_closed(), other.is_closed()) == (True, True)
+
+
+async def test_a_pool_that_is_closed_does_not_wait_for_ever(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_of, "CLOSE_TIMEOUT_S", 0.05)
+    pool = Pool(2, partial(asyncpg.connect, database))
+    taken = await pool.take(1)
+    await pool.close()
+    assert taken.is_closed()
+
+
+# ---- notifications
+
+
+async def test_a_notification_says_how_far_the_log_and_a_projection_are(database: str) -> None:
+    """A reader that waits for less need not look. Partition 0 may be left out; what is not ours only wakes."""
+    follower = balances.table.follows
+    here = f"{follower.name} {follower.version}"
+    listens = listener.Listener.join(Address.parse(database))
+    begun = asyncio.create_task(listens.rows.wait(10))
+    try:
+        await listens.wait(listens.rows, 10)
+        assert await begun
+        async with session(database) as sql:
+            for payload, partition, offset in (
+                (f"{here} 5", 0, 5),
+                (f"{here} 7 3", 3, 7),
+                ("", 0, 5),
+                (follower.name, 0, 5),
+                (f"{follower.name} 9", 0, 5),
+                (f"{here} 8 0 1", 0, 5),
+                (f"{here} eight", 0, 5),
+            ):
+                rung = asyncio.create_task(listens.rows.wait(10))
+                await asyncio.sleep(0)
+                await sql.execute("SELECT pg_notify('twofold_rows', $1)", payload)
+                assert await rung, payload
+                assert listens.reached.at(follower.in_partition(partition)).offset == offset, payload
+            for payload, head in (("5", 5), ("nonsense", 5), ("", 5), ("7", 7), ("6", 7)):
+                rung = asyncio.create_task(listens.rows.wait(10))
+                await asyncio.sleep(0)
+                await sql.execute("SELECT pg_notify('twofold_log', $1)", payload)
+                await sql.execute("SELECT pg_notify('twofold_rows', '')")  # it comes after the other
+                assert await rung
+                assert listens.head == head, payload
+    finally:
+        await listens.leave()
+    assert [task for task in asyncio.all_tasks() if (task.get_name()).startswith("twofold listens")] == []

@@ -10,9 +10,10 @@ import pytest
 from tests.graphql.conftest import fill
 from tests.graphql.forum import forum, posts, users
 from twofold.backends.postgres.tables import table_sql
-from twofold.backends.postgres.trees import TreesSql
+from twofold.backends.postgres.trees import KeyedSql, TreesSql
 from twofold.read.conditions import query_of
 from twofold.read.query import query_of_key
+from twofold.read.store import Condition, Query
 from twofold.read.tree import Branch, Value
 
 
@@ -60,3 +61,19 @@ async def test_rows_asked_for_at_the_same_time_are_one_statement(
         statements.clear()
         scoped = [query_of_key(users, ("u0",), {"country": country}) for country in ("DE", "FR")]
         assert [(await read([query])).texts[0] == b"null" for query in scoped] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "key"),
+    [
+        ([Condition("user_id", "eq", "u1")], ("u1",)),
+        ([Condition("user_id", "ne", "u1")], None),
+        ([Condition("user_id", "eq", None)], None),
+        ([Condition("name", "eq", "u1")], None),
+        ([], None),
+        ([Condition("user_id", "eq", "u1"), Condition("name", "eq", "a")], None),
+    ],
+    ids=str,
+)
+def test_only_what_asks_for_one_key_is_read_by_it(conditions: list[Condition], key: tuple[str] | None) -> None:
+    assert KeyedSql(table_sql(users.table), []).key(Query(conditions, [("user_id", False)], 1)) == key

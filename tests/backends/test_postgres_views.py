@@ -16,7 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from devservers.postgres import execute
-from tests.backends.postgres_session import session
+from tests.backends.postgres_session import ADVISORY_WAITS, session
 from twofold import (
     App,
     ConfigurationError,
@@ -34,9 +34,10 @@ from twofold.api import Api, nobody
 from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned.log import Partitioned
 from twofold.backends.postgres import swap
-from twofold.errors import InvalidInput, RowParked
+from twofold.backends.postgres.views import PostgresViews
+from twofold.errors import InvalidInput, RowParked, Unavailable
 from twofold.rollup import Rollup, count, total
-from twofold.sql import SqlCommand, View
+from twofold.sql import SqlCommand, View, views
 from twofold.testing.conformance.bank import eventually
 from twofold.web.application import web_app
 from twofold.web.forms import JsonForm
@@ -352,6 +353,19 @@ async def test_sql_that_cannot_be_a_view_is_refused(url: str, sql: str, over: li
         assert await own.fetchval("SELECT to_regclass('twofold.short_v1')") is None
 
 
+async def test_a_materialised_view_whose_rows_cannot_be_told_apart_is_refused(url: str) -> None:
+    """They are looked up by the id, and refreshed by it."""
+
+    @dataclass(frozen=True)
+    class Short:
+        author: str
+
+    twice = View("twice", Short, sql="SELECT 'ann' AS author FROM generate_series(1, 2)", over=[posts], refresh_ms=50)
+    await refused(url, twice, "PostgreSQL refuses its SQL: could not create unique index")
+    async with session(url) as own:
+        assert await own.fetchval("SELECT count(*) FROM twofold.views") == 0
+
+
 @dataclass(frozen=True)
 class Total:
     author: str
@@ -451,8 +465,7 @@ async def test_a_rebuild_waits_for_the_refresh_in_progress_and_outdates_the_view
         async def waits() -> bool:
             return bool(
                 await beside.fetchval(
-                    "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'advisory' "
-                    "AND clock_timestamp() > waitstart + interval '0.1 s'"
+                    f"SELECT count(*) {ADVISORY_WAITS} AND clock_timestamp() > waitstart + interval '0.1 s'"
                 )
             )
 
@@ -564,6 +577,31 @@ async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) ->
         assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
         assert await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed
         assert await sql.fetchval("SELECT posts FROM dashboard") == 7
+
+
+async def test_a_view_that_cannot_be_refreshed_is_tried_again_after_a_pause(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is refreshed otherwise."""
+    tried = 0
+
+    async def refresh(*_: object) -> bool:
+        nonlocal tried
+        tried += 1
+        raise Unavailable("the server is away")
+
+    monkeypatch.setattr(views, "AGAIN_AFTER_S", 3_600.0)
+    monkeypatch.setattr(PostgresViews, "refresh", refresh)
+    dashboard = View("dashboard", Author, sql=SELECT, over=[posts], refresh_ms=20)
+    async with with_view(dashboard).open(url) as running:
+        await write(running, "1", "ann", 1)
+
+        async def begun() -> bool:
+            return tried > 0
+
+        await eventually(begun)
+        await asyncio.sleep(0.2)
+        assert tried == 1
 
 
 @pytest.mark.parametrize("refresh_ms", [None, 20])

@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -25,10 +26,11 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore, Rows
+from twofold.backends.sqlalchemy import definitions, dialects
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definition
 from twofold.backends.sqlalchemy.schema import metadata
-from twofold.backends.sqlalchemy.tables import TableSql, table_name
+from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
@@ -36,7 +38,7 @@ from twofold.read.publish import try_publish
 from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance import Backend
 from twofold.testing.conformance.apps import AppConformance
-from twofold.testing.conformance.checkpoints import CheckpointConformance
+from twofold.testing.conformance.checkpoints import CheckpointConformance, parked
 from twofold.testing.conformance.deploy import DeployConformance
 from twofold.testing.conformance.faithful import FaithfulConformance
 from twofold.testing.conformance.follow import FollowConformance
@@ -381,6 +383,42 @@ async def test_what_depends_on_a_table_of_postgres_is_named(new_database: Callab
         await store.close()
 
 
+async def test_a_table_that_cannot_be_created_at_present_can_be_later(
+    new_database: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another session is about to create something of this name, and takes its time."""
+    monkeypatch.setitem(dialects._POSTGRES_SESSION, "lock_timeout", "100ms")
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    try:
+        creating = user.transaction()
+        await creating.start()
+        await user.execute(f"CREATE TABLE {table_name(tally(1).follows)} (mine text)")
+        with pytest.raises(Unavailable):
+            await store.prepare(tally(1))
+        await creating.rollback()
+        await store.prepare(tally(1))
+        assert [table.follows for table in await store.tables()] == [tally(1).follows]
+    finally:
+        await user.close()
+        await store.close()
+
+
+async def test_an_index_of_an_older_twofold_is_told_from_a_current_one(new_database: Callable[[], str]) -> None:
+    """It holds whole texts, and queries have to ask for them to be answered by it."""
+    url = new_database()
+    store, user = await connect_read(through_asyncpg(url)), await asyncpg.connect(url)
+    table = Projection("everything", Everything, nothing, indexes=["text"]).table
+    current, older = (table_sql(table, "postgresql", whole=whole) for whole in (False, True))
+    await store.prepare(table)
+    assert not await store._database.snapshot(lambda c: definitions.holds_whole_texts(c, current))
+    [index] = [one for one in older.sql.indexes if one.name not in {each.name for each in current.sql.indexes}]
+    await user.execute(str(sa.schema.CreateIndex(index).compile(dialect=postgresql.dialect())))
+    assert await store._database.snapshot(lambda c: definitions.holds_whole_texts(c, current))
+    await user.close()
+    await store.close()
+
+
 async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new_database: Callable[[], str]) -> None:
     of_postgres = new_database().replace("postgresql://", "sqlalchemy+postgresql+asyncpg://")
     for url in (f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db", of_postgres):
@@ -392,6 +430,9 @@ async def test_tables_gain_the_columns_that_were_added_since(tmp_path: Path, new
         await store.close()
         store = await connect_read(url)
         assert await store.checkpoints.beat(claim) is None
+        await store.commit(tally(), claim, BEGINNING, at(1), Changes({}, [parked("row", '["a"]', 1)]))
+        await store._database.transaction(lambda c: c.execute(sa.text("UPDATE twofold_parked SET tries = NULL")))
+        assert [waits.tries for waits in await store.checkpoints.parked(tally().follows)] == [1], "it was tried once"
         [checkpoint] = await store.checkpoints.all_partitions(tally().follows)
         assert checkpoint.generation
         await store.close()

@@ -95,3 +95,31 @@ async def test_nobody_waits_for_ever_when_the_last_ones_fail_together(tmp_path: 
         found = await asyncio.gather(first, *last, return_exceptions=True)
     assert [str(one) for one in found] == ["0", "2", "4", "-1 is negative"]
     await file.close()
+
+
+async def test_nobody_waits_for_ever_when_it_is_closed_before_they_could_run_alone(tmp_path: Path) -> None:
+    """A batch fails while the file is being closed: none of its calls gets a connection of its own any more."""
+    begun, go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def failing(db: apsw.Connection, asked: Iterator[int]) -> list[int]:
+        numbers = list(asked)
+        begun.release()
+        assert go_on.acquire(timeout=10)
+        raise ValueError(f"one of {numbers}")
+
+    file = File(tmp_path / "some.db", "NORMAL", 1)
+    gathered = Gathered(file.readers, failing)
+    first = asyncio.create_task(gathered.run(0))
+    await asyncio.to_thread(begun.acquire)
+    others = [asyncio.create_task(gathered.run(number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    go_on.release()
+    await asyncio.to_thread(begun.acquire)
+    closing = asyncio.create_task(file.close())
+    await asyncio.sleep(0)
+    go_on.release()
+    async with asyncio.timeout(10):
+        await asyncio.wait([first])
+        found = await asyncio.gather(*others, return_exceptions=True)
+        await closing
+    assert [type(one) for one in found] == [Closed, Closed, Closed]

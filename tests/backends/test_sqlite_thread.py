@@ -2,10 +2,15 @@
 
 import asyncio
 import threading
+from pathlib import Path
 
 import pytest
 
+from twofold.backends.connect import connect_read
 from twofold.backends.sqlite.thread import Thread
+from twofold.feed.checkpoints import FollowerId
+from twofold.messages import Position
+from twofold.testing.conformance.bank import eventually
 
 
 async def test_calls_run_elsewhere_in_the_order_they_were_made() -> None:
@@ -50,3 +55,19 @@ async def test_who_is_cancelled_in_time_takes_the_call_back() -> None:
     await thread.run(lambda: done.append("third"))
     assert done == ["first", "third"]
     thread.end()
+
+
+@pytest.mark.parametrize("through", ["sqlite", "sqlalchemy+sqlite+aiosqlite"])
+@pytest.mark.parametrize("steps", [1, 2, 4, 8])
+async def test_a_store_that_is_cancelled_while_it_closes_ends_its_threads(
+    tmp_path: Path, through: str, steps: int
+) -> None:
+    before = set(threading.enumerate())
+    store = await connect_read(f"{through}:///{tmp_path / 'rows.db'}")
+    await asyncio.gather(*(store.tables() for _ in range(3)), store.wait(FollowerId("one"), Position(0, 1), 0.05))
+    closing = asyncio.create_task(store.close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await eventually(lambda: set(threading.enumerate()) <= before)

@@ -1,6 +1,7 @@
 """A file that others write to: a waiting caller notices, whenever it started to wait."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import apsw
 import pytest
 
 from twofold.backends.sqlite.connection import open_file
-from twofold.backends.sqlite.watch import Watch
+from twofold.backends.sqlite.watch import LONGEST_PAUSE_S, Watch
 from twofold.feed.doorbell import Doorbell
 
 FOREVER_S = 3_600.0
@@ -66,6 +67,18 @@ async def test_what_was_written_while_nobody_waited_is_heard_by_the_next(watch: 
     await watch.wait(FOREVER_S)
 
 
+async def test_who_leaves_stops_it_for_nobody_else(watch: Watch, other: apsw.Connection) -> None:
+    await watch.wait(FOREVER_S)
+    leaves, stays = (asyncio.create_task(watch.wait(FOREVER_S)) for _ in range(2))
+    await asyncio.sleep(0)
+    leaves.cancel()
+    await asyncio.gather(leaves, return_exceptions=True)
+    await asyncio.sleep(3 * LONGEST_PAUSE_S)  # the thread looks once more, and would then sleep until somebody waits
+    other.execute("INSERT INTO t VALUES (1)")
+    async with asyncio.timeout(30):
+        await stays
+
+
 async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:
     await watch.wait(FOREVER_S)
     waiting = [asyncio.create_task(watch.wait(FOREVER_S)) for _ in range(3)]
@@ -77,6 +90,13 @@ async def test_it_can_be_closed_while_somebody_waits(watch: Watch) -> None:
     await asyncio.gather(*waiting, return_exceptions=True)
     await watch.close()
     await watch.wait(0.01)
+
+
+async def test_who_waits_after_it_was_closed_starts_nothing(watch: Watch) -> None:
+    await watch.wait(FOREVER_S)
+    await watch.close()
+    await watch.wait(0.01)
+    assert [one.name for one in threading.enumerate() if one.name == "twofold watches a.db"] == []
 
 
 async def test_who_still_waits_hears_of_changes_after_another_one_has_left(

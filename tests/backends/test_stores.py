@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import asyncpg
 import pytest
 from typer.testing import CliRunner
 
+import twofold.backends
 from twofold import cli
 from twofold.ambient import Ambient
 from twofold.backends import stores
@@ -22,6 +24,7 @@ from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.read_store import SqliteReadStore
 from twofold.backends.sqlite.requests import SqliteRequests
 from twofold.backends.stores import OF_LOGS, OF_READ_STORES, Backend, backends, lines
+from twofold.errors import ConfigurationError
 from twofold.messages import BEGINNING
 
 GUARANTEES = Path(__file__).parents[2] / "docs" / "guarantees.md"
@@ -162,3 +165,22 @@ async def test_postgres_reads_on_so_many_connections_and_no_more(new_database: C
     finally:
         await watcher.close()
         await log.close()
+
+
+@pytest.mark.parametrize(
+    ("missing", "error", "says"),
+    [
+        ("asyncpg", ConfigurationError, r"needs the package asyncpg: pip install 'twofold\[postgres\]'"),
+        ("twofold.backends.postgres.pool", ModuleNotFoundError, "pool"),
+    ],
+)
+async def test_the_package_for_postgres_is_named_where_it_is_missing(
+    monkeypatch: pytest.MonkeyPatch, missing: str, error: type[Exception], says: str
+) -> None:
+    """Another module that is missing is an error of ours."""
+    monkeypatch.delattr(twofold.backends, "postgres", raising=False)
+    for module in [name for name in sys.modules if name.startswith("twofold.backends.postgres")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(error, match=says):
+        await connect("postgresql://localhost/nothing", Ambient())

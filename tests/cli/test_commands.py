@@ -255,6 +255,8 @@ def test_ctrl_c_ends_following_with_130(counting: Any, program: Callable[..., "s
     following = program("feed", APP, "--follow", "--json")
     assert following.stdout is not None
     assert [json.loads(following.stdout.readline())["position"] for _ in range(20)][-1] == "0:20"
+    asyncio.run(further(counting))
+    assert [json.loads(following.stdout.readline())["position"] for _ in range(5)][-1] == "0:25"
     following.send_signal(signal.SIGINT)
     assert following.communicate(timeout=60) == ("", "")
     assert following.returncode == 130

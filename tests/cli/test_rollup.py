@@ -3,9 +3,11 @@
 import asyncio
 import importlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 from typer.testing import Result
 
@@ -79,3 +81,16 @@ def test_every_command_takes_it(twofold: Callable[..., Result], arguments: list[
     ran = twofold(command, "sold:app", *rest)
     assert says in ran.output
     assert ran.exit_code == code
+
+
+@pytest.mark.usefixtures("sold")
+@pytest.mark.parametrize("how", [[], ["--from-scratch"]], ids=str)
+def test_rows_that_somebody_changed_are_right_again_after_a_rebuild(
+    twofold: Callable[..., Result], folder: Path, how: list[str]
+) -> None:
+    """Past twofold, so that no checkpoint tells of it."""
+    with closing(apsw.Connection(str(folder / "sold.read.db"))) as db:
+        db.execute("UPDATE twofold_shops_v1 SET sales = 9 WHERE shop = 'a'")
+    assert twofold("verify", "sold:app", "shops").exit_code == 1
+    assert twofold("rebuild", "sold:app", "shops", *how).exit_code == 0
+    assert twofold("verify", "sold:app", "shops").exit_code == 0

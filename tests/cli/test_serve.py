@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 Program = Callable[..., "subprocess.Popen[str]"]
 
 PROGRAMS = """
+from fastapi import FastAPI
 from counting import counters, fold, today, totals, Total
 from twofold import App, Projection
 from twofold.api import Api, nobody
@@ -33,6 +34,8 @@ api = counts(today)
 reserved = App("clinic", deciders=[counters], projections=[Projection("health", Total, fold)])
 by_hand = App("counting", deciders=[counters], projections=[totals], http="serving:make")
 other = App("counting", http="serving:make_other")
+plain = App("counting", http="serving:make_plain")
+nothing = App("counting", http="serving:make_nothing")
 failing = App("counting", http="serving:fail")
 
 
@@ -44,6 +47,14 @@ def make_other(running):
     async def other(scope, receive, send): ...
 
     return other
+
+
+def make_nothing(running):
+    pass
+
+
+def make_plain(running):
+    return FastAPI()
 
 
 def fail(running):
@@ -68,6 +79,8 @@ def serving(folder: Path) -> None:
         (["serving:make"], 1, "serving has no App called 'make'"),
         (["serving:failing"], 1, "serving:fail cannot make the HTTP app: KeyError: 'no settings' ("),
         (["serving:other", "--ops", "127.0.0.1:0"], 1, "--ops is for apps of web_app, and serving:make_other returns"),
+        (["serving:plain", "--ops", "127.0.0.1:0"], 1, "--ops is for apps of web_app, and serving:make_plain returns"),
+        (["serving:nothing", "--ops", "127.0.0.1:0"], 1, "serving:make_nothing must return an ASGI app, not None"),
         (["serving:other", "--closed-docs"], 1, "--closed-docs is for apps of web_app, and serving:make_other"),
         (["serving:api", "--ops", "9000"], 2, "--ops: write HOST:PORT, like 127.0.0.1:9000, not '9000'"),
         (["serving:api", "--ops", ":9000"], 2, "--ops: write HOST:PORT"),

@@ -58,8 +58,9 @@ def refused(result: Result, code: int, sentence: str) -> None:
         ("keyless:app", 1, "keyless.py, line 2)"),
         ("nameless:app", 1, "nameless.py, line 2)"),
         ("ending:app", 1, "ending cannot be imported: SystemExit: 4 ("),
-        ("unfinished:app", 1, "unfinished cannot be imported: SyntaxError:"),
-        ("relying:app", 1, "relying.py, line 2)"),
+        ("unfinished:app", 1, "/unfinished.py, line 3)"),
+        ("relying:app", 1, "relying cannot be imported: SyntaxError: invalid syntax ("),
+        ("relying:app", 1, "/unfinished.py, line 3)"),
         ("impossible:app", 1, "http= names a function as module:name, not 'here'"),
     ],
 )
@@ -70,7 +71,7 @@ def test_an_app_that_is_not_there(
     (folder / "keyless.py").write_text("import os\nos.environ['NO_SUCH_KEY']")
     (folder / "nameless.py").write_text("from twofold import Decider\nDecider('', None, max, max)")
     (folder / "ending.py").write_text("raise SystemExit(4)")
-    (folder / "unfinished.py").write_text("def f(:")
+    (folder / "unfinished.py").write_text("\n\ndef f(:")
     (folder / "relying.py").write_text("import os\nimport unfinished")
     (folder / "impossible.py").write_text("from twofold import App\napp = App('impossible', http='here')")
     refused(twofold(*first_arguments(command), app, *further_arguments(command)), code, sentence)
@@ -106,6 +107,7 @@ def test_a_store_that_is_not_named(
         ("counting.db", "'counting.db' is not a store"),
         ("", "'' is not a store"),
         ("mysql://me:secret@here/there", "'mysql://…@here/there' is not a store"),
+        ("mysql:///there.db", "'mysql:///there.db' is not a store"),
         ("memory:", "memory: exists only in the process that opened it"),
         ("sqlalchemy+sqlite:///x.db", "SQLAlchemy stores read models only"),
         ("postgresql://[::1/x", "the URL of the PostgreSQL server cannot be parsed"),

@@ -34,7 +34,7 @@ def called(follower: Noting, owner: str) -> asyncio.Task[list[FeedPage]]:
             handled = [page async for _, page in pages]
         seen = await follower.log.checkpoints.read(ONE)
         assert seen is not None
-        assert [seen.position] == end, "whoever has handled them"
+        assert [seen.position] == end, "no matter which call handled them"
         return handled
 
     return asyncio.create_task(call())
@@ -96,6 +96,21 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
         assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
         assert len(done) == 2
         await asyncio.gather(*map(stopped, calls))
+
+    virtual_time.run(main())
+
+
+def test_a_call_that_may_not_wait_takes_what_is_free() -> None:
+    """A limit of 0 s: only for a checkpoint that another worker holds there is something to wait for."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "call")
+        async with aclosing(caught_up([following], ONE.name, log, [await log.head()], 0)) as pages:
+            assert [page.upto async for _, page in pages] == [await log.head()]
+        assert follower.seen == [1]
 
     virtual_time.run(main())
 

@@ -10,10 +10,10 @@ import pytest
 
 from twofold.backends.memory import MemoryLog
 from twofold.errors import ConfigurationError, LogReplaced, Unavailable
-from twofold.feed.checkpoints import Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
-from twofold.feed.lease import CLAIM_POLL_S, LEASE_S
+from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
@@ -241,6 +241,43 @@ def test_g5_a_lease_is_measured_with_a_clock_that_cannot_be_put_back(monkeypatch
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("order", [("asks", "other"), ("other", "asks")], ids=" ".join)
+def test_a_checkpoint_that_was_asked_for_goes_to_whoever_asked(order: tuple[str, str]) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        claim = await holder(log)
+
+        async def look() -> Checkpoint:
+            found = await log.checkpoints.read(ONE)
+            assert found is not None
+            return found
+
+        async def check(_: Checkpoint) -> None: ...
+
+        await log.checkpoints.request_handover(await look(), "asks")
+        waiting = [asyncio.create_task(Lease(log.checkpoints, ONE, owner).claim(look, check)) for owner in order]
+        await asyncio.sleep(10 * CLAIM_POLL_S)
+        await log.checkpoints.release(claim)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert (await look()).owner == "asks"
+        for task in waiting:
+            await stopped(task)
+
+    virtual_time.run(main())
+
+
+def test_who_catches_up_in_a_call_says_that_it_follows() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        following = Following(Noting(log), log, log.checkpoints, "caller")
+        assert following.state == "waiting"
+        async with following.held():
+            assert following.state == "following"
+
+    virtual_time.run(main())
+
+
 def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
     async def main() -> None:
         log = MemoryLog()
@@ -287,7 +324,47 @@ def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFi
         await stopped(task)
 
     virtual_time.run(main())
-    assert any(record.levelname == "ERROR" and str(error) in record.message for record in caplog.records)
+    logged = [record for record in caplog.records if record.levelname == "ERROR" and str(error) in record.message]
+    assert logged
+    is_of_code = isinstance(error, ValueError)
+    assert all((record.exc_info is not None) == is_of_code for record in logged), "a traceback only where it helps"
+
+
+class Refusing(Noting):
+    """A follower that handles a page, and learns only afterwards that it was not stored."""
+
+    def __init__(self, log: MemoryLog, times: int) -> None:
+        super().__init__(log)
+        self.times, self.asked_at, self.states = times, list[float](), list[str]()
+        self.following = Following(self, log, log.checkpoints, "worker")
+
+    async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+        self.asked_at.append(now())
+        self.states.append(self.following.state)
+        if len(self.asked_at) > self.times:
+            await super().handle(claim, after, page)
+
+    async def flush(self) -> None:
+        if 0 < len(self.asked_at) <= self.times:
+            raise Unavailable("not stored")
+
+
+def test_a_page_that_was_handled_but_not_stored_is_a_failure_until_it_is_stored() -> None:
+    """The pauses grow, and the state says so, although each try begins well."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Refusing(log, 4)
+        task = asyncio.create_task(follower.following.run())
+        await until(lambda: follower.seen == [1])
+        assert follower.states == ["following", *["failing"] * 4]
+        pauses = [round(later - earlier, 6) for earlier, later in pairwise(follower.asked_at)]
+        assert pauses == [0.05, 0.1, 0.2, 0.4]
+        await until(lambda: follower.following.state == "following")
+        await stopped(task)
+
+    virtual_time.run(main())
 
 
 @pytest.mark.parametrize("error", [LogReplaced("replaced"), ConfigurationError("wrong")])

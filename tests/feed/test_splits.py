@@ -16,11 +16,12 @@ from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.errors import Contended, InvalidToken
+from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
-from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of
+from twofold.feed.partitions import Splitting, ancestors, covered_by, ends, feeds, learn, partition_of, parts_of
 from twofold.feed.standing import Pace
 from twofold.messages import Position, Token
 from twofold.progress import no_progress
@@ -121,6 +122,13 @@ async def refresh(log: LogStore) -> None:
     await log.refresh()
 
 
+async def split_and_hand_over(splits: Splits, log: LogStore) -> None:
+    """The first partition splits, and the process with this log hands its checkpoint over to the parts."""
+    splits.split()
+    await refresh(log)
+    await hand_over(splits.rows.checkpoints, CARD.in_partition(1), log, "one")
+
+
 async def test_an_error_that_an_operator_sees_says_what_to_do() -> None:
     assert isinstance(PartitionSplit(3), Contended)
     assert str(PartitionSplit(3)) == "partition 3 has split meanwhile, and goes on in its parts: try again"
@@ -188,14 +196,33 @@ def test_catching_up_with_an_event_that_a_process_unaware_of_the_split_has_named
         of.run(main)
 
 
+def test_a_call_waits_for_no_event_of_other_streams_in_a_part_that_has_gone_on(splits: Splits) -> None:
+    """The event is named by the former partition; what came after the split is nobody's business."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            before = {partition: await feed.head() for partition, feed in feeds(log).items()}
+            splits.split()
+            await refresh(log)
+            for id_ in IDS:
+                await running.execute(profiles, id_, Rename(f"later {id_}"))
+            assert isinstance(log, Splitting)
+            [former] = [partition for partition in before if partition not in feeds(log)]
+            found = await located(log, [before[former]])
+            assert {place.partition for place in found} == set(parts_of(log, former))
+            assert {place.offset for place in found} == {before[former].offset}
+
+    splits.run(main)
+
+
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
     async def main() -> None:
         knows, stale = await splits.log(), await splits.log()
         async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
             parent = following(other, 1)
-            splits.split()
-            await refresh(knows)
-            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            await split_and_hand_over(splits, knows)
             created: list[FollowerId] = []
             checkpoints: Any = splits.rows.checkpoints
             checkpoints.register_part = lambda follower, *_: created.append(follower)
@@ -221,9 +248,7 @@ def test_whoever_loses_a_checkpoint_while_it_hands_it_over_claims_it_again(split
 
         checkpoints.split = split  # type: ignore[method-assign]
         async with opened(splits, log, work=False):
-            splits.split()
-            await refresh(log)
-            await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+            await split_and_hand_over(splits, log)
             assert splits.partitions() == [2, 3, 4]
             assert next(thefts, None) is None
 
@@ -258,9 +283,7 @@ def test_a_part_is_registered_by_a_process_that_does_not_know_of_the_split_of_an
         knows, stale = await splits.log(), await splits.log()
         async with opened(splits, knows, work=False), opened(splits, stale, work=False) as other:
             unconcerned = following(other, 2)
-            splits.split()
-            await refresh(knows)
-            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            await split_and_hand_over(splits, knows)
             rows = splits.world.storage.row_checkpoints.rows
             del rows[CARD.in_partition(2)]
             await unconcerned.register()

@@ -73,6 +73,37 @@ async def test_an_import_waits_for_no_follower_whose_holder_has_died(monkeypatch
         await pace.keep()
 
 
+async def test_an_import_waits_again_for_a_holder_that_gives_signs_of_life_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was paused for longer than its lease, and nobody has taken over."""
+    monkeypatch.setattr(standing, "LEASE_S", 0.05)
+    monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
+    log = MemoryLog()
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    seen = await log.checkpoints.read(ONE)
+    assert seen is not None
+    claim = await log.checkpoints.claim(seen, "worker")
+    assert claim is not None
+    await appended(log, "note-1", *"abc")
+    follower = Stuck(log)
+    pace = Pace([Following(follower, log, log.checkpoints, "importer")], most_behind=2, look_every=1)
+    async with asyncio.timeout(10):
+        await pace.keep()
+    await log.checkpoints.beat(claim)
+    pace.count(1)
+    looks = list[Position]()
+
+    async def has_handled_them(after: Position, timeout_s: float) -> None:
+        looks.append(after)
+        await log.checkpoints.advance(claim, after, await log.head())
+
+    follower.wait = has_handled_them  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        await pace.keep()
+    assert looks == [BEGINNING]
+
+
 class Slow(Noting):
     """A follower whose checkpoint may move while others are looked at."""
 

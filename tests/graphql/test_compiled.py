@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import graphql as g
 import pytest
 from fastapi import Request
 from graphql.execution.values import get_variable_values
@@ -18,7 +19,7 @@ from tests.graphql.forum import Rename, Write, api_of, members, writings
 from tests.graphql.operations import operation
 from twofold.graphql.documents import Documents, Operation, Refused
 from twofold.graphql.limits import Limits, TooMuch
-from twofold.graphql.plan import Fallback, NotCompiled
+from twofold.graphql.plan import Fallback, NotCompiled, kept_plan
 from twofold.graphql.schema import schema_of
 from twofold.web.consistency import Freshness
 from twofold.web.graphql import levels
@@ -91,6 +92,23 @@ MEASURED = {
     "{ users(limit: 0) { name } }": Fallback.REFUSED,
     'mutation { rename(id: "x", name: "y") { version } }': Fallback.REFUSED,
 }
+
+
+@pytest.mark.parametrize("error", [NotCompiled(Fallback.CONNECTION), g.GraphQLError("no")], ids=repr)
+def test_what_cannot_be_compiled_is_found_out_once(error: Exception) -> None:
+    """Later requests for it are executed at once."""
+    operation = Documents(schema_of(api_of()), Limits()).operation("{ users { name } }", None)
+    tried = 0
+
+    def make(switches: Any) -> None:
+        nonlocal tried
+        tried += 1
+        raise error
+
+    for _ in range(3):
+        with pytest.raises(NotCompiled):
+            kept_plan(operation, None, "some", make)
+    assert tried == 1
 
 
 async def test_requests_at_the_same_time_have_their_own_rows_and_errors(compiling: str) -> None:

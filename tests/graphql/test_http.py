@@ -1,6 +1,7 @@
 """GraphQL over HTTP: statuses, media types, rules, idempotency, tokens, and what is parked."""
 
 import json
+import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import httpx2
 import pytest
 import pytest_asyncio
+from fastapi import FastAPI
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
@@ -19,7 +21,7 @@ from twofold.graphql.plan import Fallback
 from twofold.web import docs
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
-from twofold.web.graphql import endpoint
+from twofold.web.graphql import endpoint, install
 from twofold.web.openapi import PROBLEMS
 from twofold.web.problems import Problem
 
@@ -156,7 +158,7 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
 
 
 def test_no_error_of_the_server_is_kept_for_a_key() -> None:
-    """Whatever problem has a status of 500 or above in REST may be gone when the request comes again."""
+    """A problem with a status of 500 or above in REST may be gone when the request is repeated."""
     kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}
     assert {kind.upper().replace("-", "_") for kind in kinds} == endpoint._SERVER_ERRORS
 
@@ -605,3 +607,16 @@ async def test_what_json_holds_otherwise_is_made_before_it_is_returned(any_store
         async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
             found = await client.post("/graphql", json={"query": '{ signed(id: "1") { ofAll amounts } }'})
     assert found.json() == {"data": {"signed": {"ofAll": ["YWI=", "/w=="], "amounts": ["100"]}}}
+
+
+def test_without_the_extra_there_is_no_graphql(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another module that is missing is an error, which names it."""
+    for module in [name for name in sys.modules if name.startswith(("twofold.web.graphql.", "twofold.graphql"))]:
+        monkeypatch.delitem(sys.modules, module)
+    app = FastAPI()
+    with monkeypatch.context() as other:
+        other.setitem(sys.modules, "twofold.graphql.documents", None)
+        with pytest.raises(ModuleNotFoundError, match="documents"):
+            install(app, api_of())
+    monkeypatch.setitem(sys.modules, "graphql", None)
+    assert list(install(app, api_of())) == []

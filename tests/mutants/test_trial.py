@@ -44,14 +44,22 @@ def test_exactly():
 """
 
 
+LONG_AGO_S = 1_700_000_000
+
+
 class Tiny(Copy):
-    """A tree of two files instead of a copy of ours, whose objects are frozen in the same way."""
+    """A tree of two files instead of a copy of ours, whose objects are frozen in the same way.
+
+    Like a real copy, it keeps an old time of its file: compiled files are recognised by the second and the size of
+    their source, so otherwise the compiled original could be taken for the defective file.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "tests").mkdir(parents=True)
         (root / "examples").mkdir()
         (root / "thing.py").write_text(dedent(THING))
+        os.utime(root / "thing.py", (LONG_AGO_S, LONG_AGO_S))
         (root / "tests/test_thing.py").write_text(dedent(TESTS))
         (root / "conftest.py").write_text("import gc\n\ndef pytest_collection_finish(session):\n    gc.freeze()\n")
         (root / "pytest.ini").write_text("[pytest]\naddopts = --import-mode=importlib\n")

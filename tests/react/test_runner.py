@@ -1,17 +1,23 @@
-"""A reactor's runner where its partition may split."""
+"""A reactor's runner: where its partition may split, and what it retries, gives up and leaves to others."""
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
-from twofold.errors import LeaseLost
-from twofold.feed.checkpoints import Parked
-from twofold.messages import BEGINNING, Position
-from twofold.react.runner import Runner
+from twofold.errors import LeaseLost, Rejected
+from twofold.feed.checkpoints import Claim, Parked
+from twofold.feed.feed import FeedPage
+from twofold.feed.parking_limit import MOST_PARKED, WITHIN_S
+from twofold.messages import BEGINNING, Meta, Position
+from twofold.react.runner import PAUSES_S, Runner
+from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import bank, deposited, forwarding
 from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import appended
 
 
 async def test_g7_who_held_a_partition_that_has_split_reacts_to_nothing_more() -> None:
@@ -38,3 +44,101 @@ async def test_g7_who_held_a_partition_that_has_split_reacts_to_nothing_more() -
     with pytest.raises(LeaseLost, match="no longer in epoch"):
         await runner.handle(zombie, Position(0, 1), await log.read(Position(0, 1), 10))
     assert asked == []
+
+
+class Target:
+    """Where commands go. `error` is raised for a command until there is none."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.done: Counter[str] = Counter()
+
+    async def carry_out(self, decider: Any, id: str, command: Any, meta: Meta) -> None:
+        if self.error is not None:
+            raise self.error
+        self.done[id] += 1
+
+    def runner(self, log: MemoryLog) -> Runner:
+        return Runner(forwarding, log, log.checkpoints, self.carry_out, bank.codec, Ambient())
+
+
+async def holding(log: MemoryLog) -> Claim:
+    await log.checkpoints.register(forwarding.follows, log.log_id, BEGINNING)
+    return await claimed(log.checkpoints, forwarding.follows)
+
+
+async def parked(log: MemoryLog) -> list[Parked]:
+    return list(await log.checkpoints.parked(forwarding.follows))
+
+
+def test_g7_a_stream_is_retried_on_time_although_only_events_come_that_nobody_reacts_to() -> None:
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        await deposited(log, "a", 1, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        assert await parked(log)
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        await appended(log, "note-1", "unwanted")
+        await runner.handle(claim, page.upto, FeedPage([], await log.head(), more=False))
+        assert target.done == {"b": 1}
+        assert not await parked(log)
+
+    virtual_time.run(main())
+
+
+def test_g7_any_number_of_streams_may_fail_for_a_moment() -> None:
+    """Only what is given up counts to the limit that stops a reactor."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        for number in range(MOST_PARKED + 1):
+            await deposited(log, f"a{number}", 1, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 1_000)
+        await runner.handle(claim, BEGINNING, page)
+        assert len(await parked(log)) == MOST_PARKED + 1
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        await runner.tend(claim, page.upto)
+        assert target.done == {"b": MOST_PARKED + 1}
+        assert not await parked(log)
+
+    virtual_time.run(main())
+
+
+def test_g7_what_an_operator_has_to_decide_on_does_not_hold_up_new_events() -> None:
+    """However much it has become in the course of time."""
+
+    async def main() -> None:
+        log, target, at = MemoryLog(), Target(Rejected("no")), BEGINNING
+        claim, runner = await holding(log), target.runner(log)
+        for day in range(2):
+            for number in range(MOST_PARKED):
+                await deposited(log, f"a{day}-{number}", 1, to="b")
+            page = await log.read(at, 1_000)
+            await runner.handle(claim, at, page)
+            at = page.upto
+            await asyncio.sleep(2 * WITHIN_S)
+        target.error = None
+        await deposited(log, "new", 1, to="b")
+        await runner.handle(claim, at, await log.read(at, 10))
+        assert target.done == {"b": 1}
+        assert len(await parked(log)) == 2 * MOST_PARKED
+
+    virtual_time.run(main())
+
+
+async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:
+    log, target = MemoryLog(), Target(Rejected("no"))
+    await deposited(log, "a", 1, to="b")
+    claim, runner = await holding(log), target.runner(log)
+    await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
+    seen = await parked(log)
+    target.error = None
+    first = await runner.retry(seen, "one")
+    second = await runner.retry(seen, "another")
+    assert (first.events, second.events) == (1, 0)
+    assert target.done == {"b": 1}

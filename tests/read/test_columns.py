@@ -143,6 +143,21 @@ def test_what_a_column_cannot_hold_is_refused_by_field(annotation: Any, value: A
         RowFormat(row).to_values(row("a", value))
 
 
+class OfOurs(bytes):
+    pass
+
+
+class Told(str):
+    pass
+
+
+@pytest.mark.parametrize(("annotation", "value"), [(bytes, OfOurs(b"a")), (str, Told("a"))])
+def test_a_value_of_a_class_of_ones_own_is_stored_as_a_plain_one(annotation: Any, value: Any) -> None:
+    format_ = RowFormat(msgspec.defstruct("Row", [("id", str), ("x", annotation)]))
+    [_, stored] = format_.to_values(format_.row("a", value))
+    assert type(stored) is annotation
+
+
 class Model(BaseModel, frozen=True):
     x: float | None = None
 

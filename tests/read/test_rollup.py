@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, make_dataclass
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
@@ -13,11 +15,15 @@ import msgspec
 import pytest
 
 from twofold import App, ConfigurationError, Projection, Recorded
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.errors import Contended
+from twofold.read import rollups
 from twofold.read.conditions import conditions_of
 from twofold.read.projection import Table
 from twofold.read.rolling import Rolling
 from twofold.read.rollup import Rollup
 from twofold.rollup import average, count, distinct, latest, maximum, minimum, total
+from twofold.testing.conformance.rollups import Model, folded, put
 
 
 @dataclass(frozen=True)
@@ -200,3 +206,23 @@ def test_a_condition_is_stored_as_it_was_declared(where: dict[str, Any]) -> None
 
 def every(row: Everything, event: Happened, recorded: Recorded) -> Everything:
     return row
+
+
+async def test_g8_a_rollup_that_others_keep_from_being_filled_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not passed over: reads would say that it is behind, and nothing would say why."""
+
+    @asynccontextmanager
+    async def contended(*_: object) -> AsyncIterator[None]:
+        raise Contended("held elsewhere")
+        yield
+
+    model, log, store = Model(), MemoryLog(), MemoryReadStore()
+    async with model.having(model.source).open(log, read_store=store, work=False) as before:
+        await put(before, "1", owner="a")
+        await folded(before)
+    monkeypatch.setattr(rollups, "FILL_TRIES", 3)
+    monkeypatch.setattr(rollups, "FILL_PAUSE_S", 0)
+    monkeypatch.setattr(rollups, "taken_over", contended)
+    with pytest.raises(Contended, match="held elsewhere"):
+        async with model.app.open(log, read_store=store, work=False):
+            pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
@@ -151,6 +152,27 @@ async def test_a_snapshot_that_breaks_off_begins_again(
         while view.token is None:
             view.take(await anext(watched))
     assert (view.snapshots, len(view.rows)) == (2, 5)
+
+
+async def test_nothing_is_kept_of_a_page_that_was_taken(
+    log: MemoryLog, running: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it takes until the next one can be read: thousands may wait for it."""
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for number in range(5):
+        await deposited(log, f"r{number}", 1)
+    await settled(running)
+    store.holding = asyncio.Event()
+    store.holding.set()
+    async with aclosing(running.watch(balances)) as watched:
+        assert len((await anext(watched)).rows) == 2
+        store.holding.clear()
+        going_on = asyncio.ensure_future(anext(watched))
+        await turns()
+        assert store.finds == 2
+        assert [one for one in gc.get_objects() if type(one) is Balance] == []
+        store.holding.set()
+        await going_on
 
 
 async def test_who_waits_for_the_store_says_so_once_and_ends_with_the_app(

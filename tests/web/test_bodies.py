@@ -17,6 +17,7 @@ from pydantic import Base64Bytes, BaseModel, ValidationError
 from twofold.web import problems
 from twofold.web.answers import answer
 from twofold.web.bodies import LARGE_BYTES, MAX_BODY_BYTES, JsonBody, read_json, reader
+from twofold.web.field_errors import field_errors
 from twofold.web.forms import PLAIN
 from twofold.web.problems import MAX_ERRORS, Problem
 from twofold.web.routes import router
@@ -165,6 +166,37 @@ async def test_all_that_is_wrong_is_named_at_once(client: httpx2.AsyncClient) ->
     wrong = ["/count", "/ratio", "/name", "/yes", "/at", "/colour", "/tags", "/price", "/inner/0/at", "/secret"]
     assert sorted(named) == sorted([*wrong, "/inner/0/a~1b~0"])
     assert "s3cret" not in (await send(client, text)).text
+
+
+def test_a_field_of_a_union_is_named_as_it_was_sent() -> None:
+    """Not with the member of the union that was tried, in whichever place that is."""
+
+    @dataclass(frozen=True)
+    class Small:
+        width: int
+
+    @dataclass(frozen=True)
+    class Large:
+        sizes: list[int]
+
+    @dataclass(frozen=True)
+    class Sent:
+        one: Small | Large | None = None
+        many: tuple[Small | int, ...] = ()
+
+    read = reader(PLAIN.core_schema(Sent))
+
+    def fields_of(sent: Any) -> set[str]:
+        body = read_json(json.dumps(sent).encode())
+        with pytest.raises(ValidationError) as raised:
+            read(body)
+        errors = [{**each, "loc": ("body", *each["loc"])} for each in raised.value.errors()]
+        return {each["field"] for each in field_errors(errors, body)}
+
+    assert fields_of({"one": {}}) == {"/one/width", "/one/sizes"}
+    assert fields_of({"one": {"sizes": [1, "x"]}}) == {"/one/width", "/one/sizes", "/one/sizes/1"}
+    assert fields_of({"one": 1}) == {"/one"}
+    assert fields_of({"many": [1, "x", {"width": "x"}]}) == {"/many/1", "/many/2", "/many/2/width"}
 
 
 @pytest.mark.parametrize("count", ["true", "2.0", '"2"', "null", "[]"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -161,6 +161,33 @@ async def test_errors_go_to_the_handlers_of_the_app(running: Running, connect: C
 
     assert (await client.get("/note?cursor=nothing")).text == "my own"
     assert len(found) == 4
+
+
+@pytest.mark.parametrize("status", [500, 501, 503])
+async def test_a_handler_of_a_status_works_as_on_any_other_route(
+    running: Running, connect: Connect, found: list[str], monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """For Starlette one of status 500 is for what nobody expected, so it does not get an HTTPException."""
+    own = router()
+
+    async def refused(*_: object, **__: object) -> None:
+        raise HTTPException(status, "not now")
+
+    @own.get("/plain")
+    async def plain() -> None:
+        await refused()
+
+    monkeypatch.setattr(running.queries, "get", refused)
+    made = web_app(running, by_rule(app), own)
+
+    @made.exception_handler(status)
+    async def handler(request: Request, error: HTTPException) -> Response:
+        return Response("my own", 418)
+
+    client = await connect(made)
+    direct, other = await client.get("/note/a"), await client.get("/plain")
+    assert found == ["/note/a"]
+    assert direct.status_code == other.status_code == (500 if status == 500 else 418)
 
 
 async def test_unexpected_errors_are_internal(

@@ -278,7 +278,7 @@ def test_what_engines_write_differently_is_left_to_python(row: type) -> None:
 
 @pytest.mark.parametrize("place", [0, ARGUMENTS])
 def test_one_unusual_value_is_enough_in_whichever_part_of_a_long_row(place: int) -> None:
-    """The functions of SQLite take only so many arguments, so a long row is written in parts."""
+    """Functions of SQLite take a limited number of arguments, so a long row is written in parts."""
     members = [(f"m{number}", "%s", "1") for number in range(ARGUMENTS + 1)]
     usual = [["1 > 2"] if number == place else [] for number in range(ARGUMENTS + 1)]
     db = apsw.Connection(":memory:")

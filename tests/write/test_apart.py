@@ -47,6 +47,24 @@ async def test_each_append_is_a_commit_with_an_outcome_of_its_own() -> None:
     await commits.close()
 
 
+async def test_what_is_under_way_stays_so_when_a_partition_splits() -> None:
+    """The new partitions come beside those that were there, with their queues and counts."""
+    log = Slow()
+    commits = Commits(log)
+    waiting = asyncio.ensure_future(commits.append(append("note-1", event("a"))))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    commits.follow_splits()
+    assert commits.queued == 1
+    closing = asyncio.create_task(commits.close())
+    await asyncio.sleep(0)
+    assert not closing.done()
+    log.go_on.set()
+    await closing
+    assert (await waiting).events == 1
+    assert commits.counts.appends == 1
+
+
 async def test_what_is_under_way_is_stored_before_it_is_closed() -> None:
     log = Slow()
     apart = Apart(log)

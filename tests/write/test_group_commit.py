@@ -19,6 +19,7 @@ from twofold.messages import Append, Receipt
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import append, event
 from twofold.write import group_commit
+from twofold.write.commits import Commits
 from twofold.write.group_commit import GroupCommit
 
 
@@ -185,10 +186,11 @@ def test_everybody_in_the_batch_hears_what_failed_and_the_next_batch_goes_on() -
     virtual_time.run(main())
 
 
-def test_closing_writes_what_waits_and_takes_nothing_more() -> None:
+@pytest.mark.parametrize("kind", [GroupCommit, Commits])
+def test_closing_writes_what_waits_and_takes_nothing_more(kind: type[GroupCommit | Commits]) -> None:
     async def main() -> None:
         log = Gate()
-        group = GroupCommit(log)
+        group = kind(log)
         tasks = [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in range(3)]
         await asyncio.sleep(0)
         await group.close()

@@ -94,3 +94,15 @@ async def test_another_log_has_other_states() -> None:
         remembered.keep(totals, Stream("total", name), known(version))
     await log.new_id()
     assert [version_of(remembered, totals, name) for name in "ab"] == [0, 0]
+
+
+@pytest.mark.parametrize("decider", [totals, documents], ids=["events", "state"])
+@pytest.mark.parametrize("newer", [3, LONG + 3])
+def test_a_state_that_is_older_than_the_one_known_does_not_replace_it(
+    remembered: States, decider: Decider[Any, Any, Any], newer: int
+) -> None:
+    """Two commands on one stream may end in either order."""
+    stream = Stream(decider.category, "a")
+    for version in (newer, newer - 1, newer - 2):
+        remembered.keep(decider, stream, known(version))
+        assert version_of(remembered, decider, "a") == newer

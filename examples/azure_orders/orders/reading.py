@@ -18,7 +18,7 @@ from orders.read_models import CustomerSummary, OrderReadModel
 R = TypeVar("R")
 
 PAGE = 50
-LONGEST_ID = 200  # that is logged: whoever asks may ask for anything
+LONGEST_ID = 200  # characters that are logged: a client may ask for any id
 BRIEF = ("id", "customer_id", "status", "item_count", "total_amount", "updated_at")
 
 _ORDER = "SELECT * FROM order_read_models WHERE id = :id"

@@ -1,7 +1,12 @@
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+
+import apsw
+import pytest
 
 from shop.app import shop
 from shop.read.customer_summary import CustomerSummary
@@ -9,7 +14,7 @@ from shop.read.customer_summary import evolve as evolve_summary
 from shop.read.customer_summary import key as summary_key
 from shop.read.inventory import Inventory
 from shop.read.inventory import evolve as evolve_inventory
-from shop.read.order_view import OrderView
+from shop.read.order_view import OrderView, order_view
 from shop.read.order_view import evolve as evolve_view
 from shop.read.product_view import ProductView
 from shop.read.product_view import evolve as evolve_product_view
@@ -34,6 +39,9 @@ from shop.write.order import (
 from shop.write.past import BadDebtRecorded, ReturnRecorded, StockAdjustmentRecorded
 from shop.write.product import ProductPut
 from shop.write.stock import InventoryUpdated
+from twofold.backends.connect import connect_read
+from twofold.backends.sqlite.tables import table_sql
+from twofold.read.conditions import query_of
 
 HOME = Address("High Street 1", "Leeds", "United Kingdom")
 ITEMS = (item("tea", 2, "2.50"), item("cup", 1, "4.00"), item("tea", 1, "2.00"))
@@ -223,3 +231,16 @@ def test_every_invoice_counts_under_its_kind_and_under_all() -> None:
 
 def test_the_app_is_one_value() -> None:
     assert shop.name == "shop"
+
+
+@pytest.mark.parametrize("where", [{}, {"customer_id": "c1"}, {"status": "placed"}], ids=str)
+async def test_the_newest_orders_are_read_from_an_index(tmp_path: Path, where: dict[str, str]) -> None:
+    """Only those of the same moment are sorted, however many orders a customer has."""
+    file = tmp_path / "rows.db"
+    store = await connect_read(f"sqlite:///{file}")
+    await store.prepare(order_view.table)
+    await store.close()
+    text, values = table_sql(order_view.table).find(query_of(order_view, where, ("-created_at",), 50))
+    with closing(apsw.Connection(str(file))) as db:
+        plan = "\n".join(str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {text}", values))
+    assert "TEMP B-TREE FOR ORDER BY" not in plan, plan

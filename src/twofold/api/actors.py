@@ -55,5 +55,5 @@ def anyone(actor: Actor | None, arguments: Arguments) -> bool:
 
 
 def logged_in(actor: Actor, arguments: Arguments) -> bool:
-    """The `allow=` of what everyone may use who is logged in."""
+    """The `allow=` of what everyone who is logged in may use."""
     return True

@@ -27,9 +27,9 @@ def copy(
     """Copy the log of an App to another store.
 
     The copy has the same events, versions, times and command ids. Copying can be stopped at any time; the same command
-    resumes it. Events appended meanwhile are copied too, up to the end
-    of the log when it is reached. Reactors keep their places. Read models are not copied: they are folded when the App
-    is opened on the copy, or by `twofold rebuild APP --all`. The copy has a log id of its own.
+    resumes it. Events appended meanwhile are copied too, up to the end of the log when it is reached. Reactors keep
+    their places. Read models are not copied: they are folded when the App is opened on the copy, or by
+    `twofold rebuild APP --all`. The copy has a log id of its own.
     """
     if target == "memory:":
         raise typer.BadParameter("a copy in `memory:` is lost when this command ends", param_hint="--to")

@@ -46,8 +46,8 @@ def rebuild(
     """Build a projection's table and publish it, or repair one row.
 
     Run it with the new code, before the App is deployed: the live version's table is untouched until the new one takes
-    over the public name. A rebuild can be stopped and resumed; with --from-scratch it
-    starts again. With --key a single row is repaired while all else continues.
+    over the public name. A rebuild can be stopped and resumed; with --from-scratch it starts again. With --key a
+    single row is repaired while all else continues.
     """
     _check_asked(projection, everything, from_scratch, key)
     target = targeted(app, store, read_store)

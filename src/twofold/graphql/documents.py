@@ -132,14 +132,7 @@ class Documents:
             raise Refused([_too_deep()], parsed=False) from None
         try:
             check_document(document, self.limits)
-            errors = g.validate(
-                self.schema,
-                document,
-                self._rules,
-                max_errors=50,
-                hide_suggestions=self._is_closed,
-                allow_empty_selection_sets=False,
-            )
+            errors = g.validate(self.schema, document, self._rules, max_errors=50, hide_suggestions=self._is_closed)
         except g.GraphQLError as error:
             raise Refused([error]) from None
         except RecursionError:

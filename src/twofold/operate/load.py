@@ -63,6 +63,13 @@ def imported(name: str) -> ModuleType:
 
 def error_with_place(error: BaseException) -> str:
     """An error that user code raised or caused, and the place in that code."""
-    frames = traceback.extract_tb(error.__traceback__)  # "<frozen …" is Python's, "<string>" what dataclasses generate
-    *_, last = [frame for frame in frames if not frame.filename.startswith((_OURS, "<"))] or frames
-    return f"{type(error).__name__}: {error} ({last.filename}, line {last.lineno})"
+    name = type(error).__name__
+    if isinstance(error, SyntaxError) and _is_of_a_user(error.filename):  # no line of that file has been run
+        return f"{name}: {error.msg} ({error.filename}, line {error.lineno})"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_of_a_user(frame.filename)]
+    return f"{name}: {error} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else f"{name}: {error}"
+
+
+def _is_of_a_user(filename: str | None) -> bool:
+    """Not `<frozen …`, which is Python's, and `<string>`, which dataclasses generate."""
+    return filename is not None and not filename.startswith((_OURS, "<", importlib.__file__))

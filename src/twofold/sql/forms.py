@@ -1,4 +1,4 @@
-"""The events of an App as a store checks them that takes events from SQL."""
+"""The events of an App, as checked by a store that takes events from SQL."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ application.py    a FastAPI app around a running App, with everything below inst
 problems.py       every error as RFC 9457 problem details
 bodies.py         JSON bodies: size, syntax, strict types, exact numbers
 field_errors.py   validation errors, by field
+known_fields.py   which fields may be sent, for those errors
 forms.py          one rule for names and decimals: in schemas, bodies and responses
 routes.py         routes that take such bodies, and only the parameters they declare
 parameters.py     which parameters may be sent, and how they are written

@@ -23,8 +23,9 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, Sch
 from starlette.requests import ClientDisconnect
 
 from twofold.codec.form import MAX_DECIMAL_PLACES
-from twofold.web.field_errors import field_errors
+from twofold.web.field_errors import MISPLACED, UNKNOWN, field_errors
 from twofold.web.forms import DECIMAL, PLAIN, JsonForm, described_as, is_exact
+from twofold.web.known_fields import unknown_field
 from twofold.web.problems import MAX_ERRORS, Problem, invalid
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -141,10 +142,11 @@ class FromJson:
         return core_schema.no_info_plain_validator_function(reader(formed), metadata=described_as(formed))
 
 
-def reader(schema: CoreSchema) -> Callable[[Any], Any]:
+def reader(schema: CoreSchema, elsewhere: Sequence[str] = ()) -> Callable[[Any], Any]:
     """A function that reads a `JsonText` by this schema, strictly.
 
-    It raises ValidationError with all errors; with the first of each list for a text above `LARGE_BYTES`.
+    It raises ValidationError with all errors; with the first of each list for a text above `LARGE_BYTES`. Errors do not
+    list the members that are given `elsewhere`.
     """
     strict = _strict(schema)
     validator = SchemaValidator(strict, _use_prebuilt=False)  # those of models are not strict
@@ -156,7 +158,10 @@ def reader(schema: CoreSchema) -> Callable[[Any], Any]:
     def read(body: Any) -> Any:
         if not isinstance(body, JsonText):
             raise unsupported("The body must be sent as Content-Type: application/json")
-        return _validated(validator if len(body.text) <= LARGE_BYTES else of_large_bodies(), body)
+        found, value = _validated(validator if len(body.text) <= LARGE_BYTES else of_large_bodies(), body)
+        if found:
+            raise _invalid([_said(each, schema, elsewhere) for each in found[:MAX_ERRORS]], len(found), body)
+        return value
 
     return read
 
@@ -164,25 +169,29 @@ def reader(schema: CoreSchema) -> Callable[[Any], Any]:
 JsonBody = Annotated[T, fastapi.Body(), FromJson()]
 
 
-def _validated(validator: SchemaValidator, body: JsonText) -> Any:
-    """Raises: ValidationError with all errors, including numbers that would lose digits; Problem 422 for many."""
+def _validated(validator: SchemaValidator, body: JsonText) -> tuple[list[_Found], Any]:
+    """What is wrong with the body, including numbers that would lose digits, and the value if nothing is."""
     value = None
     found: list[_Found] = [("inexact", _INEXACT, path) for path in _inexact(body.value, ())]
     try:
         value = validator.validate_json(body.text, strict=True, extra="forbid")
     except ValidationError as error:
         found += [(e["type"], e["msg"], e["loc"]) for e in error.errors(include_input=False, include_url=False)]
-    if len(found) > MAX_ERRORS:
-        raise _too_many(found, body)
-    if found:
-        raise ValidationError.from_exception_data("body", [_error(*each) for each in found], hide_input=True)
-    return value
+    return found, value
 
 
-def _too_many(found: Sequence[_Found], body: JsonText) -> Problem:
-    """The problem, made at once of the errors that it lists: a body has room for so many that they take seconds."""
-    listed = [{"type": kind, "msg": message, "loc": ("body", *path)} for kind, message, path in found[:MAX_ERRORS]]
-    return invalid(list(field_errors(listed, body)), len(found) - MAX_ERRORS)
+def _said(found: _Found, schema: Any, elsewhere: Sequence[str]) -> _Found:
+    """The error as clients get it."""
+    kind, _, path = found
+    return (MISPLACED, unknown_field(schema, path, elsewhere), path) if kind in UNKNOWN else found
+
+
+def _invalid(listed: Sequence[_Found], count: int, body: JsonText) -> Exception:
+    """A ValidationError, or Problem 422 if only some are listed: to write all that fit into a body takes seconds."""
+    if count <= MAX_ERRORS:
+        return ValidationError.from_exception_data("body", [_error(*each) for each in listed], hide_input=True)
+    errors = [{"type": kind, "msg": message, "loc": ("body", *path)} for kind, message, path in listed]
+    return invalid(list(field_errors(errors, body)), count - MAX_ERRORS)
 
 
 _INEXACT = "This number has more digits than a JSON number keeps everywhere: send it as a string"

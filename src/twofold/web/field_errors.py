@@ -11,6 +11,8 @@ import msgspec
 LONGEST_VALUE = 80
 MISPLACED = "misplaced"
 """The type of an error that has nothing to do with the value."""
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+"""The types of pydantic's errors for fields that it does not know."""
 
 
 def field_errors(errors: Sequence[Any], body: Any) -> Iterator[dict[str, str]]:
@@ -48,7 +50,7 @@ def _value_at(path: Sequence[Any], value: Any) -> Any:
 
 
 def _message(error: Any, value: Any) -> str:
-    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if error["type"] in UNKNOWN:
         return "Unknown field"
     if error["type"] == MISPLACED:
         return str(error["msg"])

@@ -123,6 +123,14 @@ def cluster() -> Cluster:
     return Cluster()
 
 
+async def test_a_token_from_before_the_first_event_waits_for_nothing(cluster: Cluster) -> None:
+    """A command that had nothing to do has one; a cut that includes it may never come."""
+    async with bank.open(cluster.log(), read_store=cluster.rows, work=False) as running:
+        for partition in (0, 1):
+            token = Token(LOG_ID, Position(partition, 0))
+            assert await running.get(sums, "all", after=token, wait_s=0) is None
+
+
 # ---- a part that is away
 
 

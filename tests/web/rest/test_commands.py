@@ -362,6 +362,8 @@ async def test_a_field_of_the_path_is_refused_in_the_body(serve: Serve) -> None:
     refused = await place(serve, SENT, json={"number": 5, "later": "x"})
     assert fields(refused) == [("body", "/number")]
     assert refused.json()["errors"][0]["message"].endswith("leave it out of the body")
+    unknown = (await place(serve, SENT, json={"later": "x", "colour": 5})).json()["errors"]
+    assert unknown == [{"in": "body", "field": "/colour", "message": "Unknown field; known here: later"}]
 
 
 @pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null"])

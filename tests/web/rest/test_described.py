@@ -158,6 +158,11 @@ def test_the_headers_of_each_status() -> None:
     def headers(at: str, status: int) -> set[str]:
         return set(found[at]["responses"][str(status)].get("headers", ()))
 
+    for operation in found.values():
+        for response in operation["responses"].values():
+            for header in response.get("headers", {}).values():
+                assert header["description"]
+                assert header["schema"]["type"] in ("string", "integer")
     assert headers("POST /bookings", 201) == {"Consistency-Token", "ETag", "Idempotency-Expires", "Location"}
     assert headers("GET /bookings", 200) == {"Link", "Parked-Rows", "Total-Count", "Preference-Applied"}
     assert headers("GET /bookings/{id}", 200) == {"ETag", "Preference-Applied"}

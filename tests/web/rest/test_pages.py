@@ -19,7 +19,8 @@ from fastapi import Request
 from twofold import App, Decider, Page, Projection, Recorded
 from twofold.api import Actor, Api, logged_in, nobody
 from twofold.read.conditions import OPERATORS
-from twofold.web.rest.pages import links
+from twofold.web.rest.pages import PageEndpoint, links
+from twofold.web.rest.routes import routes_of
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -160,6 +161,27 @@ async def test_filters(serve: Serve, query: str, found: str) -> None:
     page = await site.client.get(f"/loans?{query}")
     assert ids(page) == found
     assert page.json().keys() == {"data", "has_more", "next_cursor", "parked"}
+
+
+@pytest.mark.parametrize(
+    ("where", "condition"),
+    [
+        ({"note": None}, {"note": None}),
+        ({"note__ne": None}, {"note__ne": None}),
+        ({"note__null": True}, {"note": None}),
+        ({"note__null": False}, {"note__ne": None}),
+    ],
+    ids=str,
+)
+def test_null_can_be_subscribed_to(where: dict[str, Any], condition: dict[str, Any]) -> None:
+    """Values are in JSON there."""
+    api = Api(LIBRARY, actor=nobody)
+    api.page(listed)
+    [route] = routes_of(api)
+    assert isinstance(route.made, PageEndpoint)
+    subscription = route.made.watched_by(where)
+    assert subscription is not None
+    assert subscription.conditions == condition
 
 
 async def test_every_operator_of_find_is_there(serve: Serve) -> None:

@@ -228,6 +228,13 @@ async def test_no_such_row(serve: Serve) -> None:
     assert (await site.client.head("/notes/a%2Fb")).status_code == 404
 
 
+async def test_a_row_as_new_as_two_tokens(serve: Serve) -> None:
+    """It is not clear which one is meant."""
+    site = await served(serve)
+    refused = await site.client.get("/notes/a?after=x&after=y")
+    assert (refused.status_code, refused.json()["errors"][0]["message"]) == (422, "Must be given once, not 2 times")
+
+
 @pytest.mark.parametrize("path", ["/notes/%ff", "/notes/%zz", "/notes/%"])
 async def test_an_address_that_cannot_be_read(serve: Serve, path: str) -> None:
     site = await served(serve)

@@ -15,9 +15,11 @@ from twofold.web.serving.limits import Limits
 class Request:
     """One request whose body arrives on demand."""
 
-    def __init__(self, method: str = "POST", body: bool = True) -> None:
-        length = [(b"content-length", b"2")] if body else []
-        self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": length, "state": {}}
+    def __init__(
+        self, method: str = "POST", body: bool = True, framing: tuple[bytes, bytes] = (b"content-length", b"2")
+    ) -> None:
+        headers = [framing] if body else []
+        self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": headers, "state": {}}
         self.is_waited_for, self.body_comes, self.is_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.status: int | None = None
 
@@ -40,8 +42,9 @@ async def answered(send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+@pytest.mark.parametrize("framing", [(b"content-length", b"2"), (b"transfer-encoding", b"chunked")], ids=str)
 @pytest.mark.parametrize("together", [True, False], ids=["together", "one by one"])
-async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) -> None:
+async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool, framing: tuple[bytes, bytes]) -> None:
     go_on, working = asyncio.Event(), []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,15 +54,15 @@ async def test_bodies_that_end_together_do_not_pass_the_limit(together: bool) ->
         await answered(send)
 
     admission = Admission(app, Limits(commands=2))
-    requests = [Request() for _ in range(5)]
+    requests = [Request(framing=framing) for _ in range(5)]
     tasks = [asyncio.create_task(request.run(admission)) for request in requests]
-    for request in requests:
-        await request.is_waited_for.wait()  # all were admitted: none was being handled
-    for request in requests:
-        request.body_comes.set()
-        if not together:
-            await asyncio.sleep(0)
     async with asyncio.timeout(20):
+        for request in requests:
+            await request.is_waited_for.wait()  # all were admitted: none was being handled
+        for request in requests:
+            request.body_comes.set()
+            if not together:
+                await asyncio.sleep(0)
         for request in requests[2:]:
             await request.is_answered.wait()
     assert Counter(request.status for request in requests) == {503: 3, None: 2}

@@ -219,7 +219,7 @@ class CosmosCheckpoints:
             await self._changed(_checkpoint(one).follower, lambda _: {"log_id": log_id})
 
     async def _changed(self, follower: FollowerId, change: Change) -> Document | None:
-        """Apply a change to the document as it is, and return the new one; None if there is none, or it says None."""
+        """Change the current document, and return the new one; None if there is none, or `change` returns None."""
         return await changed(lambda: self._document(follower), self._container, change)
 
 

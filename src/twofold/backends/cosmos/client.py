@@ -47,7 +47,7 @@ class Container:
         self._container, self.place, self.rid = container, place, rid
 
     async def batch(self, operations: Sequence[Operation], key: str) -> Written:
-        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable if it may have run, or not."""
+        """Run a transactional batch. Raises: Conflict, TooLarge; Unavailable, also if it may have run."""
         sent = [(kind, arguments, {**more}) for kind, arguments, more in operations]  # the SDK empties the last
         with errors(self.place, of_document=True):
             results = await self._container.execute_item_batch(sent, key)

@@ -1,4 +1,4 @@
-"""What was learnt last of each stream."""
+"""What is known of the streams that were used last."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Newest(Generic[T]):
         return self._of.get(stream)
 
     def keep(self, stream: Stream, value: T) -> None:
-        """Instead of the former value."""
+        """Replace the former value."""
         self._of[stream] = value
         self._of.move_to_end(stream)
         while len(self._of) > MOST:
             self._of.popitem(last=False)
 
     def forget(self, stream: Stream) -> None:
-        """Know nothing of it any more."""
+        """Discard what is known of it."""
         self._of.pop(stream, None)

@@ -57,14 +57,14 @@ class Registry:
         return 1 <= number <= len(self.ranges.all)
 
     def is_within(self, number: int | None, ancestor: int) -> bool:
-        """Whether a partition is another one, or came of it."""
+        """Whether a partition is another one, or was split from it."""
         while number is not None and number != ancestor:
             number = self.ranges.all[number - 1].parent
         return number == ancestor
 
 
 class Part:
-    """See `LogStore`. Once its range has split, it can be read up to an `until` alone, and ends where it did."""
+    """See `LogStore`. Once its range has split, it can only be read up to an `until`, and ends where it did."""
 
     apart = True
 
@@ -103,7 +103,7 @@ class Part:
         return await self._streams.read_stream(stream, from_version, limit)
 
     async def head(self) -> Position:
-        """See `Feed.head`: the end of the newest LSN, be it of an event or not."""
+        """See `Feed.head`: the end of the newest LSN, which may be that of another document."""
         pages = await self._changes(self._newest, 1)
         self._newest = max(self._newest, min(page.newest for page in pages))
         return Position(self.partition, places.end(min(page.newest for page in pages)))

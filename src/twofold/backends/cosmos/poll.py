@@ -1,4 +1,4 @@
-"""Looking again and again, for all that wait: each look is a request, which is paid for."""
+"""Polling, once for all tasks that wait: each look is a request, which is paid for."""
 
 from __future__ import annotations
 

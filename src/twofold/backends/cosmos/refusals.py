@@ -22,7 +22,7 @@ FORBIDDEN = (
 
 
 class Conflict(Exception):
-    """A document exists already, or its ETag is another one: nothing was written."""
+    """A document exists already, or has another ETag: nothing was written."""
 
 
 class TooLarge(Exception):
@@ -63,7 +63,7 @@ def translated(error: Exception, place: str) -> Exception:
     if not isinstance(error, HttpResponseError):
         sent = not isinstance(error, ServiceRequestError)
         return (NoResponse if sent else Unavailable)(f"{place}: {error}{_way_out(error)}")
-    said = " ".join(str(error.message).partition("\nCode: ")[0].split())[:300]  # then it comes again
+    said = " ".join(str(error.message).partition("\nCode: ")[0].split())[:300]  # the rest repeats it
     status, why = error.status_code or 0, f"{place}: {said}"
     if status in CONFLICTS:
         return Conflict(why)
@@ -95,7 +95,7 @@ def _way_out(error: BaseException) -> str:
 
 
 def replaced(place: str) -> LogReplaced:
-    """The error for a container that is another one now."""
+    """The error for a container that was replaced by another one."""
     return LogReplaced(f"{place}: the container was deleted and created again while this program ran: restart it")
 
 

@@ -27,7 +27,7 @@ _kept: ContextVar[Pages | None] = ContextVar("kept", default=None)
 
 @contextmanager
 def kept_pages() -> Iterator[Pages]:
-    """Inside the block pages of a change feed are put here: their headers, and a body if there is something in it.
+    """The pages of a change feed that are read inside the block: headers, and the body unless it is empty.
 
     The SDK gets an empty page instead of each.
     """

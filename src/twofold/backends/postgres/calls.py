@@ -36,8 +36,10 @@ class PostgresCalls:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._forgetting.close()
-        await self._database.close()
+        try:
+            await self._forgetting.close()
+        finally:
+            await self._database.close()
 
     async def check_functions(self, commands: Sequence[SqlCommand[Any, Any]]) -> None:
         """See `SqlCalls.check_functions`."""

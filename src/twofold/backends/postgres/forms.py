@@ -16,7 +16,7 @@ _ANY_OBJECT = Shape('$.type() == "object"', (), ())
 
 
 async def install(connection: Connection, app: str, forms: Sequence[EventForm]) -> None:
-    """See `ChecksForms.install`. Writes nothing if all are known, since most roles of readers may not."""
+    """See `ChecksForms.install`. Writes nothing if all are known: most roles that only read may not write."""
     known = {tuple(row) for row in await connection.fetch(_SQL["known"], app)}
     schemas = {row[:3] for row in known}
     for form in forms:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
@@ -108,12 +109,13 @@ class PostgresLog(DenseFeed):
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            await listener.leave()
-        await self.sql.close()
-        await self._writer.close()
-        await self._reader.close()
+        async with AsyncExitStack() as stack:  # all of them, even if it is cancelled
+            stack.push_async_callback(self._reader.close)
+            stack.push_async_callback(self._writer.close)
+            stack.push_async_callback(self.sql.close)
+            if self._listener is not None:
+                stack.push_async_callback(self._listener.leave)
+                self._listener = None
 
     @property
     def _news(self) -> Listener:

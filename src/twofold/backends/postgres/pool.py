@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -60,18 +61,22 @@ class Pool:
             self._idle.pop(0)[1].terminate()
 
     async def close(self) -> None:
-        """Close idle connections now, and those in use when they are returned or after `CLOSE_TIMEOUT_S`."""
+        """Close idle connections now, and those in use when they are returned or after `CLOSE_TIMEOUT_S`.
+
+        If it is cancelled, all are closed at once.
+        """
         if self._closed:  # the first call holds the whole semaphore
             return
         self._closed = True
         try:
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                while self._idle:
-                    await self._idle[-1][1].close()
-                    self._idle.pop()
-                for _ in range(self._size):
-                    await self._room.acquire()
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+            with suppress(OSError, asyncpg.InterfaceError, asyncpg.PostgresError):
+                async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                    while self._idle:
+                        await self._idle[-1][1].close()
+                        self._idle.pop()
+                    for _ in range(self._size):
+                        await self._room.acquire()
+        finally:
             for connection in (*self._held, *(idle for _, idle in self._idle)):
                 connection.terminate()
 

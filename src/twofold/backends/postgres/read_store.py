@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal
@@ -98,12 +99,13 @@ class PostgresReadStore:
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._listener is not None:
-            listener, self._listener = self._listener, None
-            await listener.leave()
-        await self._selecting.close()
-        await self._work.close()
-        await self._query.close()
+        async with AsyncExitStack() as stack:  # all of them, even if it is cancelled
+            stack.push_async_callback(self._query.close)
+            stack.push_async_callback(self._work.close)
+            stack.push_async_callback(self._selecting.close)
+            if self._listener is not None:
+                stack.push_async_callback(self._listener.leave)
+                self._listener = None
 
     @property
     def _news(self) -> Listener:

@@ -41,6 +41,7 @@ UPDATE twofold.tables SET live = false WHERE name = $1 AND version = $2
 -- Readers queue behind a session that waits for a table lock. Only a vacuum is worth waiting for: it yields after a second.
 SELECT set_config('lock_timeout', CASE WHEN EXISTS (
     SELECT FROM pg_locks WHERE relation = to_regclass($1) AND mode = 'ShareUpdateExclusiveLock' AND granted
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ) THEN '1500ms' ELSE '100ms' END, true)
 
 -- name: both

@@ -199,7 +199,7 @@ def _owner(table: Table) -> str:
 
 
 def _refused(table: Table, error: asyncpg.PostgresError) -> Exception:
-    """The server refuses the definition itself, so that retrying does not help; any other error as it is."""
+    """The error to raise: ConfigurationError if the server refuses the definition itself, so retrying does not help."""
     if (error.sqlstate or "").startswith((*DEFINITION, "22", "23")) and error.sqlstate != "42501":
         return ConfigurationError(f"{_owner(table)}: PostgreSQL refuses its SQL: {error}")
     return error

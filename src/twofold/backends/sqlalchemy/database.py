@@ -92,7 +92,7 @@ class Database:
     async def transaction(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run `work` in a transaction. Raises: Unavailable, ConfigurationError, and what `work` raises."""
         async with self._turn:
-            return await self._finished(self._run(self._engine, work))
+            return await self.finished(self._run(self._engine, work))
 
     async def alone(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run a transaction that changes tables: one at a time across all processes. Raises: as `transaction`."""
@@ -105,7 +105,7 @@ class Database:
 
     async def snapshot(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         """Run reads on one snapshot. Raises: as `transaction`."""
-        return await self._finished(self._run(self._reads, work))
+        return await self.finished(self._run(self._reads, work))
 
     async def _run(self, engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
         try:
@@ -114,7 +114,7 @@ class Database:
         except (SQLAlchemyError, OSError) as error:
             raise self._named(error) from error
 
-    async def _finished(self, work: Coroutine[Any, Any, T]) -> T:
+    async def finished(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to completion even if cancelled, because a thread of SQLite would be left with its lock otherwise."""
         task = asyncio.create_task(work)
         try:
@@ -138,9 +138,9 @@ class Database:
 
 
 async def _committed(engine: AsyncEngine, work: Callable[[AsyncConnection], Awaitable[T]], *, again: bool) -> T:
-    """Run a transaction. `again`: once more if its connection is lost before COMMIT is sent, for nothing has happened.
+    """Run a transaction. `again`: once more if its connection is lost before COMMIT is sent: nothing has changed.
 
-    A process that stands still for some seconds, as on a busy machine, loses its connection: PostgreSQL ends idle
+    A process that is stalled for some seconds, as on a busy machine, loses its connection: PostgreSQL ends idle
     transactions. What is lost during COMMIT may have been committed, and is not repeated.
     """
     committing = False

@@ -64,7 +64,10 @@ class SqlReadStore:
         await self._database.open()
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, even if it is cancelled."""
+        await self._database.finished(self._close())
+
+    async def _close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
             await asyncio.gather(self._watch, return_exceptions=True)

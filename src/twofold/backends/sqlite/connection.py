@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, Literal, ParamSpec, TypeVar
@@ -63,10 +63,13 @@ class Connection:
             return work(self._db, *args, **kwargs)
 
     async def close(self) -> None:
-        """Close, once the calls already made have run."""
+        """Close, once the calls already made have run; also if it is cancelled before."""
         self._closed = True
-        await self._thread.run(self._close)
-        self._thread.end()
+        closed = self._thread.submit(self._close)
+        try:
+            await asyncio.shield(closed)
+        finally:
+            self._thread.end(wait=closed.done())
 
     def _close(self) -> None:
         if self._db is not None:
@@ -164,9 +167,10 @@ class File:
 
     async def close(self) -> None:
         """End the threads, once the calls already made have run."""
-        await self._watch.close()
-        for connection in (*self.readers, self.writer):
-            await connection.close()
+        async with AsyncExitStack() as stack:  # all of them, even if it is cancelled
+            for connection in (self.writer, *self.readers):
+                stack.push_async_callback(connection.close)
+            stack.push_async_callback(self._watch.close)
 
 
 def _check_place(path: Path) -> None:

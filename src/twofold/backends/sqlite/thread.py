@@ -37,11 +37,12 @@ class Thread:
         """Like `submit`; returns or raises what `work` does."""
         return await self.submit(work)
 
-    def end(self) -> None:
-        """End the thread, once the calls already made have run."""
+    def end(self, *, wait: bool = True) -> None:
+        """End the thread, once the calls already made have run. Blocks until then, unless `wait` is False."""
         if self._thread is not None:
             self._calls.put(None)
-            self._thread.join()
+            if wait:
+                self._thread.join()
             self._thread = None
 
     def _work(self) -> None:

@@ -61,9 +61,11 @@ class Watch:
             log.warning("%s: changes by other processes are not seen at once: %s", self._path, error)
 
     async def close(self) -> None:
-        """End the thread."""
+        """End the thread, also if it is cancelled."""
         self._over.set()
         self._wanted.set()
-        if self._watching is not None:
-            await self._watching
-        self._thread.end()
+        try:
+            if self._watching is not None:
+                await asyncio.shield(self._watching)
+        finally:
+            self._thread.end(wait=self._watching is None or self._watching.done())

@@ -111,8 +111,9 @@ class CheckpointConformance(OnBackend):
         await checkpoints.register(FIRST, LOG_ID, at(0, 1))
         assert await checkpoints.assign(FIRST, None, OURS)
         zombie = await claimed(checkpoints, FIRST)
-        waits, too = (Parked("row", f'["{key}"]', at(3, 1), "it failed", NOON, traceback="T") for key in "ab")
+        waits, too = (Parked("row", f'["{key}"]', at(3, 1), "it failed", NOON, traceback=key) for key in "ab")
         await checkpoints.advance(zombie, at(0, 1), at(7, 1), [waits, too])
+        assert [await checkpoints.traceback(FIRST, one) for one in (waits, too)] == ["a", "b"]
         claim = await claimed(others, FIRST)
         with pytest.raises(LeaseLost):
             await splitting.split(claim, at(6, 1), {2: [waits], 3: [too]})
@@ -125,7 +126,7 @@ class CheckpointConformance(OnBackend):
         assert all(row.epoch > claim.epoch for row in found)
         assert await checkpoints.ownership(SECOND) == OURS
         [moved] = await checkpoints.parked(SECOND)
-        assert (moved.key, moved.position, await checkpoints.traceback(SECOND, moved)) == ('["a"]', at(3, 2), "T")
+        assert (moved.key, moved.position, await checkpoints.traceback(SECOND, moved)) == ('["a"]', at(3, 2), "a")
         for late in (zombie, claim):
             with pytest.raises(LeaseLost):
                 await checkpoints.advance(late, at(7, 1), at(8, 1))
@@ -143,7 +144,7 @@ class CheckpointConformance(OnBackend):
     async def test_g5_a_former_partition_is_not_registered_again(
         self, checkpoints: Checkpoints, splitting: SplitsCheckpoints
     ) -> None:
-        """By a process that does not know its parts, nor a part as long as the whole is there."""
+        """Not by a process that does not know its parts. Nor is a part while the whole is there."""
         assert await splitting.register_part(FIRST, LOG_ID, at(0, 1), [])
         assert await splitting.register_part(FIRST, LOG_ID, at(7, 1), [])
         assert not await splitting.register_part(SECOND, LOG_ID, at(0, 2), [3])
@@ -256,7 +257,7 @@ class CheckpointConformance(OnBackend):
     # ---- several partitions
 
     async def test_partitions_stand_apart(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
-        """Each has its own checkpoint, with a start, a holder and an epoch; `of` returns them in order."""
+        """Each has its own checkpoint, with a start, a holder and an epoch; `all_partitions` returns them in order."""
         for number in (2, 0, 1):
             await others.register(ONE.in_partition(number), LOG_ID, at(number, number))
         for n, name in ((2, "zeta"), (1, "alpha"), (1, "beta")):

@@ -24,7 +24,17 @@ from twofold.operate.copy import copying
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.bank import Deposit, accounts, bank
 from twofold.testing.conformance.checkpoints import claimed
-from twofold.testing.conformance.material import UNUSUAL_IDS, all_of, append, appended, at, event, place_of
+from twofold.testing.conformance.material import (
+    UNUSUAL_IDS,
+    all_of,
+    append,
+    appended,
+    at,
+    commit,
+    event,
+    place_of,
+    value,
+)
 from twofold.write.copies import Exports, Imports, KeptCommand
 
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # decoding and encoding would change it
@@ -211,6 +221,21 @@ class CopyConformance(OnBackend):
                 await copied.end(begun)
             with pytest.raises(InvalidInput, match="another process"):
                 await copied.end(ended)
+
+    @of_copies
+    async def test_positions_of_the_source_may_have_gaps(self, log: LogStore) -> None:
+        """The copy goes on from those of the source, and its events have positions of their own."""
+        assert isinstance(log, Imports)
+        original, source = MemoryLog(), "a" * 16
+        await commit(original, *(append(f"note-{n}", event(n)) for n in range(3)))
+        entries = await all_of(original)
+        copied = log.importing
+        await copied.begin(source, [BEGINNING])
+        await copied.take(source, BEGINNING, at(50), entries[:2])
+        assert [place.offset for place in (await copied.begin(source, [BEGINNING])).upto] == [50]
+        await copied.take(source, at(50), at(70), entries[2:])
+        await copied.end(source)
+        assert sorted(map(value, await all_of(log))) == [0, 1, 2]
 
     @of_copies
     async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:

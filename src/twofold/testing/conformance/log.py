@@ -123,18 +123,28 @@ class LogConformance(OnBackend):
         assert await values(log) == ["a", "b", "c", "d"]
 
     async def test_g2_in_one_batch_the_first_wins_and_strangers_are_not_hurt(self, log: LogStore) -> None:
-        """An append sees those before it in its batch; a conflict affects only itself."""
+        """An append sees those before it in its batch; a conflict affects only itself.
+
+        Each gets the version and the position of its own stream, also if it has no events.
+        """
+        await commit(log, append("note-2", event("a"), event("b"), event("c")))
+        await commit(log, append("note-3", event("d")))
         outcomes = await commit(
             log,
-            append("note-2", event("before")),
+            append("note-2", event("before"), expected=3),
             append("note-1", event("first"), expected=0),
             append("note-1", event("second"), expected=0),
             append("note-1", event("third"), expected=1),
-            append("note-3", event("after")),
+            append("note-3", event("after"), expected=1),
+            append("note-2", expected=4),
         )
-        assert [type(o) for o in outcomes] == [Receipt, Receipt, VersionConflict, Receipt, Receipt]
+        assert [type(o) for o in outcomes] == [Receipt, Receipt, VersionConflict, Receipt, Receipt, Receipt]
         assert await values(log) == ["first", "third"]
-        assert sorted(value(e) for e in await all_of(log)) == ["after", "before", "first", "third"]
+        assert sorted(map(value, await all_of(log))) == sorted([*"abcd", "before", "first", "third", "after"])
+        receipts = [one for one in outcomes if isinstance(one, Receipt)]
+        assert [one.version for one in receipts] == [4, 1, 2, 2, 4]
+        for one in receipts:
+            assert one.position == await place_of(log, f"{one.stream}@{one.version}")
 
     @pytest.mark.parametrize(("there", "expected"), [(0, 1), (2, 0), (2, 1), (2, 3), (2, 2**40)])
     async def test_g2_any_other_version_is_a_conflict(self, log: LogStore, there: int, expected: int) -> None:

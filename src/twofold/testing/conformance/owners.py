@@ -104,7 +104,7 @@ def followed(one: App, log: LogStore, store: Rows) -> Sequence[Any]:
 
 
 class OwnerConformance(OnBackend):
-    """See `twofold.feed.ownership`."""
+    """See `twofold.belonging`."""
 
     @pytest.mark.parametrize("fold", [deposits, closings])
     async def test_two_apps_do_not_share_a_read_model(self, log: LogStore, store: Rows, fold: Any) -> None:

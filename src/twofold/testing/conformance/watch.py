@@ -634,7 +634,9 @@ class WatchConformance(OnBackend):
         for timeout_s in (0, -1, float("nan"), float("inf"), 10**400, "1", None):
             with pytest.raises(InvalidQuery, match="timeout_s must be a number of seconds above 0"):
                 await here.until(sums, "all", lambda row: True, timeout_s=timeout_s)  # type: ignore[arg-type]
-        with pytest.raises(InvalidQuery, match="the predicate is called with a row and returns a bool: no coroutine"):
+        with pytest.raises(
+            InvalidQuery, match="the predicate gets a row and returns a bool: it cannot be a coroutine function"
+        ):
             await here.until(sums, "all", _later)  # type: ignore[arg-type]
         await deposited(log, "a", 1)
         for error in (LookupError("mine"), TimeoutError("mine")):

@@ -68,7 +68,7 @@ def of_execution(error: g.GraphQLError, request: Request) -> dict[str, Any]:
 
 
 def _is_of_an_argument(error: g.GraphQLError) -> bool:
-    return error.message.startswith(("Argument ", "Variable "))
+    return error.message.startswith("Argument ")
 
 
 def _where(error: g.GraphQLError) -> dict[str, Any]:

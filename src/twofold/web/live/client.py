@@ -22,7 +22,7 @@ class Client:
         self.websocket, self.outlet = websocket, Outlet()
         self.request = Request({**websocket.scope, "type": "http", "method": "GET"})
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._running: set[asyncio.Task[None]] = set()  # also what has given its name up, and says so to the client
+        self._running: set[asyncio.Task[None]] = set()  # also what has ended and is telling the client so
         self._idle_since = asyncio.get_running_loop().time()
 
     @property
@@ -40,7 +40,7 @@ class Client:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more may run, also because the client does not read what has become of the rest."""
+        """Whether nothing more may run. What has ended counts until the client has read that it ended."""
         return len(self._tasks) >= MOST_SUBSCRIPTIONS or len(self._running) >= 2 * MOST_SUBSCRIPTIONS
 
     def begin(self, name: str, work: Coroutine[None, None, None]) -> None:

@@ -22,7 +22,7 @@ from twofold.web.serving.admission import admission_of
 
 CHECK_EVERY_S = 15.0
 MOST_IN_VAIN = 10  # times that a scope may change before anything of it was shown
-EARLY_S = 0.001  # so much earlier than asked a timer may fire
+EARLY_S = 0.001  # a timer may fire this much too early
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ class CommandEndpoint:
         elsewhere = (*self._path, *([self.names[served.by]] if served.by else []))
         types = {self.names[name]: served.types[name] for name in served.fields if name in served.types}
         edge = AtTheEdge(form, types, elsewhere)
-        self.read = reader(edge.schema(served.sent))
+        self.read = reader(edge.schema(served.sent), elsewhere)
         self.body = Annotated[served.sent, edge] if types or elsewhere else served.sent
         self.needs_body = any(given.required for given in served.inputs.values())
         self.returns = served.returns or command_answer
