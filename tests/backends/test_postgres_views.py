@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -94,6 +95,12 @@ class Likes:
 
 def like(row: Likes, event: Liked, recorded: Recorded) -> Likes | None:
     return Likes(row.post_id, row.count + 1)
+
+
+@dataclass(frozen=True)
+class Words:
+    author: str
+    words: int
 
 
 @dataclass(frozen=True)
@@ -649,6 +656,47 @@ Serving = Callable[[Running, Api], Awaitable[httpx2.AsyncClient]]
 
 board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
 with_board = with_view(authors, board)
+
+
+async def test_operators_see_no_error_that_is_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a refresh that failed, and then did not."""
+    monkeypatch.setattr("twofold.sql.views.AGAIN_AFTER_S", 0.01)
+    select = SELECT.replace("sum(words) AS words", "sum(100 / words) AS words")
+    shares = View("shares", Author, sql=select, over=[posts], refresh_ms=10)
+
+    async with with_view(shares).open(url) as running:
+
+        async def is_noted(is_there: bool) -> bool:
+            [one] = await operate.views(running)
+            return (one.note is not None) == is_there
+
+        await running.find(shares, after=await write(running, "1", "ann", 10), wait_s=20)
+        assert await is_noted(False)
+        await write(running, "1", "ann", 0)
+        await eventually(partial(is_noted, True))
+        await running.find(shares, after=await write(running, "1", "ann", 5), wait_s=20)
+        await eventually(partial(is_noted, False))
+
+
+async def test_operators_see_no_name_that_is_held_once_it_is_free(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twofold.sql.views.HELD_AGAIN_S", 0.01)
+    newer = View(
+        "authors", Words, sql="SELECT author, sum(words) AS words FROM {posts} GROUP BY 1", over=[posts], version=2
+    )
+    async with app.open(url, work=False), session(url) as sql:
+        await sql.execute("CREATE VIEW mine AS SELECT * FROM public.authors")
+        async with with_view(newer).open(url) as running:
+
+            async def shown() -> bool:
+                [_, one] = await operate.views(running)
+                if not one.live:
+                    assert one.note is not None
+                    assert "mine" in one.note
+                return one.live and one.note is None
+
+            assert not await shown()
+            await sql.execute("DROP VIEW mine")
+            await eventually(shown)
 
 
 async def test_operators_see_how_old_a_view_is(url: str) -> None:

@@ -304,6 +304,61 @@ async def test_rules_and_scopes(sqlite: str) -> None:
             assert [row["userId"] for row in (await client.next())["data"]["users"]["rows"]] == ["u0"]
 
 
+async def test_who_has_logged_out_gets_nothing_more_on_an_old_connection(sqlite: str) -> None:
+    """Each operation asks again who it is."""
+    logged_out: set[str] = set()
+
+    async def actor(headers: Mapping[str, str]) -> Actor | None:
+        found = await actor_of(headers)
+        return None if found is None or found.id in logged_out else found
+
+    async with site(sqlite, api_of(actor=actor, allow=logged_in)) as running, served(running) as connect:
+        async with connect() as client:
+            await client.begin(Authorization="ann")
+            query = "{ users { userId } }"
+            await client.ask("1", query)
+            assert (await client.next())["data"] == {"users": []}
+            assert await client.hear() == {"id": "1", "type": "complete"}
+            logged_out.add("ann")
+            await client.ask("2", query)
+            refused = [(await client.next("2"))["errors"]]
+            assert await client.hear() == {"id": "2", "type": "complete"}
+            await client.ask("3", ALL)
+            refused.append((await client.hear())["payload"])
+            assert [one[0]["extensions"]["code"] for one in refused] == ["UNAUTHORIZED"] * 2
+
+
+async def test_an_id_is_free_as_soon_as_its_end_is_sent(sqlite: str) -> None:
+    """Also for a client whose next message is here before the sending returns."""
+    asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    heard: list[dict[str, Any]] = []
+    subscribe = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": "{ users { userId } }"}})
+
+    async def send(message: Any) -> None:
+        heard.append(json.loads(message["text"]) if "text" in message else message)
+        kinds = [each["type"] for each in heard]
+        if kinds[-1] == "complete":
+            again = {"type": "websocket.receive", "text": subscribe}
+            asked.put_nowait(again if kinds.count("complete") == 1 else {"type": "websocket.disconnect"})
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+    async with site(sqlite) as running:
+        for first in (
+            {"type": "websocket.connect"},
+            *({"type": "websocket.receive", "text": text} for text in (INIT, subscribe)),
+        ):
+            asked.put_nowait(first)
+        scope = {
+            **{"type": "websocket", "path": "/graphql", "raw_path": b"/graphql", "query_string": b"", "root_path": ""},
+            **{"scheme": "ws", "headers": [(b"host", b"test")], "subprotocols": ["graphql-transport-ws"]},
+        }
+        async with asyncio.timeout(WITHIN_S):
+            await running.app(scope, asked.get, send)
+    kinds = [each["type"] for each in heard]
+    assert kinds == ["websocket.accept", "connection_ack", *["next", "complete"] * 2]
+
+
 async def test_a_connection_has_a_limit(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("twofold.web.live.client.MOST_SUBSCRIPTIONS", 1)
     async with site(sqlite) as running, served(running) as connect, connect() as client:
