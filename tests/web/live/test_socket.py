@@ -269,6 +269,37 @@ async def test_a_login_that_ends_ends_its_subscriptions(
         assert (await said(socket))["problem"]["status"] == 403
 
 
+async def test_another_scope_is_a_new_snapshot_also_for_who_has_resumed(
+    serve: Serve, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token that it came with is of the former one, and of what was shown before the snapshot in between."""
+    site = await serve()
+    watch, begun = site.running.watching.watch, []
+
+    def noting(*asked: Any, **how: Any) -> Any:
+        begun.append(how["after"])
+        return watch(*asked, **how)
+
+    monkeypatch.setattr(site.running.watching, "watch", noting)
+    await site.write("1", "ada")
+    await site.write("2", "bob")
+    async with site.socket() as socket:
+        await ask(socket, id="a", subscribe="notes")
+        token = (await said(socket))["token"]
+    await site.write("1", "ada", "missed")
+    async with site.socket() as socket:
+        await ask(socket, id="a", subscribe="notes", after=token)
+        assert list((await said(socket))["changes"]["rows"]) == ["1"]
+        rules.everything.add("ada")
+        await site.write("1", "ada", "after it")
+        assert (await said(socket))["snapshot"]["rows"].keys() == {"1", "2"}
+        rules.everything.clear()
+        await site.write("2", "bob", "after that")
+        await site.write("1", "ada", "at last")
+        assert (await said(socket))["snapshot"]["rows"].keys() == {"1"}
+    assert begun == [None, token, None, None]
+
+
 @pytest.mark.parametrize("frames", [1, 3])
 async def test_rules_hold_for_each_frame_of_a_round(
     serve: Serve, rules: Any, monkeypatch: pytest.MonkeyPatch, frames: int

@@ -188,6 +188,35 @@ class CopyConformance(OnBackend):
         await same(original, log)
 
     @of_copies
+    async def test_what_comes_again_is_taken_once(self, log: LogStore) -> None:
+        """As after a response that was lost: each page, and the command ids."""
+        original = await filled(MemoryLog())
+        assert isinstance(log, Imports)
+        imported, source, after = log.importing, original.log_id, BEGINNING
+        await imported.begin(source, [after])
+        while (page := await original.read(after, 7)).upto != after:
+            for _ in range(2):
+                await imported.take(source, after, page.upto, page.entries)
+            after = page.upto
+        for _ in range(2):
+            await imported.keep(source, await original.exporting.commands(after, None, 1_000))
+        await imported.end(source)
+        await same(original, log)
+
+    @of_copies
+    async def test_command_ids_are_given_up_to_a_place(self, log: LogStore) -> None:
+        """Those of later events would be ids in a copy without the events."""
+        assert isinstance(log, Exports)
+        for command_id in "ab":
+            await appended(log, "note-1", command_id, command_id=command_id)
+        await all_of(log)
+        place = await log.head()
+        for stream in ("note-1", "note-2"):
+            await appended(log, stream, "c", command_id="c")
+        await all_of(log)
+        assert {one.command_id for one in await log.exporting.commands(place, None, 100)} == {"a", "b"}
+
+    @of_copies
     async def test_nothing_is_copied_over_what_is_there(self, log: LogStore) -> None:
         """A different log, with events or with command ids alone, is refused and stays as it is."""
         original = await filled(MemoryLog())
