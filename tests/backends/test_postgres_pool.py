@@ -73,3 +73,31 @@ async def cancelled(task: asyncio.Task[None], steps: int) -> None:
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])
+
+
+class Broken:
+    """A connection whose server no longer answers."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.terminated = error, False
+
+    def is_closed(self) -> bool:
+        return False
+
+    async def close(self, timeout: float) -> None:
+        raise self.error
+
+    def terminate(self) -> None:
+        self.terminated = True
+
+
+@pytest.mark.parametrize("error", [OSError("cut"), TimeoutError("no answer"), asyncpg.InterfaceError("busy")])
+async def test_a_connection_that_cannot_be_closed_is_cut_and_leaves_its_place_free(error: Exception) -> None:
+    async def connect() -> Any:
+        return Broken(error)
+
+    pool = Pool(1, connect)
+    broken = await pool.take(1)
+    pool.give_back(broken, sound=False)
+    await pool.take(1)
+    assert broken.terminated

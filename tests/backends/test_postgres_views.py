@@ -36,7 +36,7 @@ from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned.log import Partitioned
 from twofold.backends.postgres import swap
 from twofold.backends.postgres.views import PostgresViews
-from twofold.errors import InvalidInput, RowParked, Unavailable
+from twofold.errors import InvalidInput, LogReplaced, RowParked, Unavailable
 from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View, views
 from twofold.testing.conformance.bank import eventually
@@ -212,6 +212,26 @@ async def test_a_view_is_as_recent_as_the_last_of_what_it_is_over(url: str) -> N
             await sql.execute("UPDATE twofold.checkpoints SET position = CASE name WHEN $1 THEN 0 ELSE 1 END", behind)
             with pytest.raises(ReadModelBehind, match="both is still 1 event behind"):
                 await running.get(both, "ann", after=receipt, wait_s=0)
+
+
+@pytest.mark.parametrize("name", ["posts", "others"])
+async def test_g11_a_view_over_rows_of_two_logs_is_refused(url: str, name: str) -> None:
+    """One of its projections was folded from another log, in whichever order their ids sort."""
+    others = Projection("others", Post, fold)
+    sql = "SELECT p.author, count(*) AS posts FROM {posts} p JOIN {others} o USING (post_id) GROUP BY p.author"
+    both = View(
+        "both", Author, sql=f"SELECT *, 0 AS words, 0 AS earned, now() AS newest FROM ({sql}) s", over=[posts, others]
+    )
+    twice = App("blog", deciders=[post], projections=[posts, others], views=[both])
+    async with twice.open(url) as running:
+        receipt = await write(running, "1", "ann", 1)
+        row = await running.get(both, "ann", after=receipt, wait_s=20)
+        assert row is not None
+        assert row.posts == 1
+    async with session(url) as own, twice.open(url, work=False) as running:
+        await own.execute("UPDATE twofold.checkpoints SET log_id = 'ffffffffffffffff' WHERE name = $1", name)
+        with pytest.raises(LogReplaced):
+            await running.get(both, "ann")
 
 
 async def test_a_parked_key_below_may_be_any_row(url: str) -> None:

@@ -15,9 +15,11 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId
-from twofold.messages import Position
+from twofold.messages import Position, Recorded
 from twofold.read.projection import Projection, Table
-from twofold.testing.conformance.bank import Balance, balances, deposited
+from twofold.testing.conformance import Backend, InMemory
+from twofold.testing.conformance.backend import InParts
+from twofold.testing.conformance.bank import Balance, Deposited, balances, deposited, fold_balance
 from twofold.testing.conformance.rebuild import caught_up, only, rebuilt, upgraded
 
 
@@ -119,3 +121,31 @@ async def test_g8_a_worker_that_is_ahead_at_the_last_moment_is_caught_up_with(mo
         await rebuilt(operator)
         assert stood
         assert all(new >= old for old, new in stood)
+
+
+def fragile(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+    if row.id == "bad":
+        raise ValueError("it cannot be folded")
+    return fold_balance(row, event, recorded)
+
+
+@pytest.mark.parametrize("backend", [InMemory(), InParts(3)], ids=["one partition", "three"])
+async def test_a_version_in_which_something_is_parked_is_not_waited_for(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whichever partition: it is not shown before somebody has looked at it."""
+    rebuild = importlib.import_module("twofold.operate.rebuild")
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.01)
+    monkeypatch.setattr(rebuild, "PUBLISH_S", 0.5)
+    newer = Projection("balance", Balance, fragile, version=2)
+    log, rows = await backend.open_log(), await backend.open_rows()
+    notes: list[str] = []
+    async with (
+        only.open(log, read_store=rows) as running,
+        replace(only, projections=[newer]).look(log, read_store=rows) as operator,
+    ):
+        for name in ("a", "b", "c", "d", "bad"):
+            await running.get(balances, name, after=await deposited(log, name, 1))
+        assert await positions_of(operator, newer, notes) != []
+        assert [one.stored.live for one in await operate.tables(operator)] == [True, False]
+    assert notes == []

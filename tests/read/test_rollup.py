@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, make_dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -17,13 +17,16 @@ import pytest
 from twofold import App, ConfigurationError, Projection, Recorded
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import Contended
+from twofold.feed.checkpoints import Checkpoint
+from twofold.messages import Position
 from twofold.read import rollups
 from twofold.read.conditions import conditions_of
 from twofold.read.projection import Table
 from twofold.read.rolling import Rolling
 from twofold.read.rollup import Rollup
 from twofold.rollup import average, count, distinct, latest, maximum, minimum, total
-from twofold.testing.conformance.rollups import Model, folded, put
+from twofold.testing.conformance.bank import eventually
+from twofold.testing.conformance.rollups import Model, folded, is_live, put
 
 
 @dataclass(frozen=True)
@@ -226,3 +229,28 @@ async def test_g8_a_rollup_that_others_keep_from_being_filled_is_reported(monkey
     with pytest.raises(Contended, match="held elsewhere"):
         async with model.app.open(log, read_store=store, work=False):
             pass
+
+
+class Held(MemoryReadStore):
+    """Somebody reads from the name of a rollup for a while, so it cannot move."""
+
+    held = True
+
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
+        if self.held and table.declared is not None and table.follows.version == 2:
+            return False
+        return await super().publish(table, covered, lost)
+
+
+async def test_the_name_of_a_changed_rollup_moves_later_although_nothing_more_is_appended() -> None:
+    log, store, model = MemoryLog(), Held(), Model()
+    changed = model.by_owner(2, where={})
+    async with model.app.open(log, read_store=store) as old:
+        await put(old, "1", owner="a")
+        await old.settled(timeout_s=20)
+    async with model.having(model.source, changed).open(log, read_store=store) as new:
+        done = await put(new, "2", owner="a")
+        await new.get(changed, "a", after=done.receipt)
+        assert not await is_live(store, changed)
+        store.held = False
+        await eventually(lambda: is_live(store, changed))
