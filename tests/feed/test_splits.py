@@ -431,6 +431,32 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits:
     splits.run(main)
 
 
+def test_a_read_that_waits_while_its_partition_splits_waits_for_the_part(splits: Splits) -> None:
+    """The parts begin where the former partition was, which is before the event that the read waits for."""
+
+    async def main() -> None:
+        log = await splits.log()
+        id_ = next(one for one in IDS if partition_of(log, one) == 1)
+        async with opened(splits, log, work=False) as running:
+            done = await running.execute(profiles, id_, Rename("new"))
+            reading = asyncio.ensure_future(running.get(cards, id_, after=done.receipt, wait_s=30))
+            await asyncio.sleep(1)
+            splits.split()
+            await refresh(log)
+            for part in parts_of(log, 1):
+                await inherit(splits.rows.checkpoints, CARD.in_partition(part), log, "one")
+            await asyncio.sleep(1)
+            assert not reading.done()
+            for one in list(running.followers):
+                async for _ in one.catch_up():
+                    pass
+            row = await reading
+            assert row is not None
+            assert row.name == "new"
+
+    splits.run(main)
+
+
 def test_a_split_during_a_rebuild(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was built up to the end of the parent would go behind its parts: nothing is replaced."""
 
