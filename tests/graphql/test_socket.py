@@ -312,20 +312,20 @@ async def test_who_has_logged_out_gets_nothing_more_on_an_old_connection(sqlite:
         found = await actor_of(headers)
         return None if found is None or found.id in logged_out else found
 
-    async with site(sqlite, api_of(actor=actor, allow=logged_in)) as running, served(running) as connect:
-        async with connect() as client:
-            await client.begin(Authorization="ann")
-            query = "{ users { userId } }"
-            await client.ask("1", query)
-            assert (await client.next())["data"] == {"users": []}
-            assert await client.hear() == {"id": "1", "type": "complete"}
-            logged_out.add("ann")
-            await client.ask("2", query)
-            refused = [(await client.next("2"))["errors"]]
-            assert await client.hear() == {"id": "2", "type": "complete"}
-            await client.ask("3", ALL)
-            refused.append((await client.hear())["payload"])
-            assert [one[0]["extensions"]["code"] for one in refused] == ["UNAUTHORIZED"] * 2
+    api = api_of(actor=actor, allow=logged_in)
+    async with site(sqlite, api) as running, served(running) as connect, connect() as client:
+        await client.begin(Authorization="ann")
+        query = "{ users { userId } }"
+        await client.ask("1", query)
+        assert (await client.next())["data"] == {"users": []}
+        assert await client.hear() == {"id": "1", "type": "complete"}
+        logged_out.add("ann")
+        await client.ask("2", query)
+        refused = [(await client.next("2"))["errors"]]
+        assert await client.hear() == {"id": "2", "type": "complete"}
+        await client.ask("3", ALL)
+        refused.append((await client.hear())["payload"])
+        assert [one[0]["extensions"]["code"] for one in refused] == ["UNAUTHORIZED"] * 2
 
 
 async def test_an_id_is_free_as_soon_as_its_end_is_sent(sqlite: str) -> None:
@@ -350,8 +350,14 @@ async def test_an_id_is_free_as_soon_as_its_end_is_sent(sqlite: str) -> None:
         ):
             asked.put_nowait(first)
         scope = {
-            **{"type": "websocket", "path": "/graphql", "raw_path": b"/graphql", "query_string": b"", "root_path": ""},
-            **{"scheme": "ws", "headers": [(b"host", b"test")], "subprotocols": ["graphql-transport-ws"]},
+            "type": "websocket",
+            "path": "/graphql",
+            "raw_path": b"/graphql",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "ws",
+            "headers": [(b"host", b"test")],
+            "subprotocols": ["graphql-transport-ws"],
         }
         async with asyncio.timeout(WITHIN_S):
             await running.app(scope, asked.get, send)
