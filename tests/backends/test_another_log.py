@@ -1,5 +1,6 @@
 """Another log takes the place of this one, under its name, while a process uses it."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
@@ -213,6 +214,29 @@ async def test_g11_who_only_reads_notices_an_older_copy(
             await eventually(partial(replaced, read))
         with pytest.raises(LogReplaced):
             await operate.verify(running, balances)
+
+
+async def test_a_reader_of_an_older_copy_waits_for_what_is_new(tmp_path: Path) -> None:
+    """It has read further in what was there before, and does not look again and again until it is there once more."""
+    place = InPlace(tmp_path)
+    log = await connect(place.url, Ambient())
+    try:
+        await appended(log, "note-1", "a", "b")
+        place.copy()
+        await appended(log, "note-1", "c", "d")
+        assert (await log.read(BEGINNING, 10)).upto == at(4)
+        place.replace()
+        assert (await log.read(at(2), 10)).upto == at(2)
+        for _ in range(3):
+            await log.wait(at(2), 0.05)  # may be news of the replacement
+        waiting = asyncio.create_task(log.wait(at(2), 60))
+        assert await log.head() == at(2)
+        assert not waiting.done()
+        await appended(log, "note-1", "e")
+        async with asyncio.timeout(20):
+            await waiting
+    finally:
+        await log.close()
 
 
 async def folded(log_url: str, rows_url: str) -> None:

@@ -11,9 +11,13 @@ import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.backends.cosmos import settling
+from twofold.backends.memory import MemoryLog
 from twofold.errors import OutcomeUnknown, Unavailable
-from twofold.messages import Receipt, Stream
+from twofold.messages import BEGINNING, Receipt, Stream
+from twofold.operate.copy import copying
+from twofold.testing.conformance.copies import filled, same, silent
 from twofold.testing.conformance.material import append, commit, event
+from twofold.write.copies import Copied
 
 Fate = Literal["lost", "passed on", "denied"]
 DENIED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
@@ -89,6 +93,26 @@ async def test_g3_an_append_that_may_be_stored(
         [outcome] = await commit(log, asked)
         assert isinstance(outcome, Receipt)
         assert (outcome.version, outcome.events, outcome.repeated) == (1 + events, events, True)
+        await log.close()
+
+
+async def test_a_page_that_was_copied_before_the_place_could_be_kept_is_copied_once(tmp_path: Path) -> None:
+    """No transaction spans what is copied and how far that goes: the next run finds some of the page there already."""
+    original = await filled(MemoryLog())
+    with served(1) as server:
+        place = InCosmos(server, "copied", tmp_path)
+        async with wired(place, ["passed on"] * 3) as (wire, through):
+            log = await through.open_log()
+            copy = await copying(original, log)
+            await copy.imported.begin(original.log_id, [BEGINNING])
+            wire.all_passes = False  # and cuts after three batches
+            with pytest.raises((Unavailable, BaseExceptionGroup)):
+                await copy.run(silent)
+            await log.close()
+        log = await place.open_log()
+        assert await log.importing.copied() == Copied(original.log_id, [BEGINNING], False)
+        await (await copying(original, log)).run(silent)
+        await same(original, log)
         await log.close()
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import operate
 from twofold.app import Running
+from twofold.backends.cosmos import CosmosLog
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import FollowerId
@@ -177,6 +178,29 @@ async def test_a_token_of_a_range_that_has_split(place: InCosmos, log: LogStore,
         async with bank.open(other_log, read_store=await place.open_rows()) as other:
             assert await other.get(balances, "a", after=Token.parse(later.token), wait_s=30) == Balance("a", 2, 2)
         await rows.close()
+
+
+async def test_a_follower_has_come_as_far_in_what_has_split_as_in_the_slower_of_its_parts(
+    place: InCosmos, log: CosmosLog
+) -> None:
+    """Else a new version would be shown before it has the rows of that part."""
+    for n in range(12):
+        await appended(log, f"note-{n}", n)
+    assert len(await all_of(log)) == 12
+    for number in list(feeds(log)):
+        place.split(number - 1)
+    for n in range(12):
+        await appended(log, f"note-{n}", n)
+    assert len(await all_of(log)) == 24
+    ends = {number: (await feed.head()).offset for number, feed in feeds(log).items()}
+    for slow in ends:
+        come = {**ends, slow: 1}
+        covered = await log.covered_by([Position(number, offset) for number, offset in come.items()])
+        reached = {position.partition: position.offset for position in covered}
+        for former in log.former:
+            parts = [number for number, parent in enumerate(log.parents(), 1) if parent == former]
+            assert reached[former] == min(come[part] for part in parts)
+        assert reached[0] == 0  # the first cut has events of that part
 
 
 async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogStore) -> None:

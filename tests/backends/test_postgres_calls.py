@@ -26,6 +26,7 @@ from twofold.errors import (
     TwofoldError,
     Unavailable,
 )
+from twofold.messages import Token
 from twofold.sql import Called, SqlCommand
 from twofold.sql import writer as writing
 from twofold.sql.calls import Failed
@@ -92,6 +93,13 @@ class Rename:
 class Reward:
     id: UUID
     points: int
+
+
+@dataclass(frozen=True)
+class RenameBoth:
+    first: UUID
+    second: UUID
+    name: str
 
 
 @dataclass(frozen=True)
@@ -183,6 +191,32 @@ async def test_a_command_id_gives_the_first_answer_for_ever(url: str) -> None:
         assert (
             await sql.fetchval("SELECT string_agg(name, ',' ORDER BY name) FROM tb_user WHERE name > 'D'") == "Eve,Fay"
         )
+
+
+async def test_the_token_is_that_of_the_last_event_whatever_its_stream(url: str) -> None:
+    """Also where other commands of the same batch note something, and when it is repeated."""
+    execute(
+        url,
+        """
+        CREATE FUNCTION fn_rename_both(p_first uuid, p_second uuid, p_name text) RETURNS void LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM fn_rename(p_first, p_name, NULL), fn_rename(p_second, p_name, NULL);
+            PERFORM fn_rename(p_first, 'last', NULL);
+        END $$""",
+    )
+    rename_both: SqlCommand[RenameBoth, None] = SqlCommand("rename_both", RenameBoth, function="fn_rename_both")
+    async with replace(app, commands=[*app.commands, rename_both]).open(url) as running:
+
+        async def both(number: int) -> Called[None]:
+            first, second = UUID(int=2 * number), UUID(int=2 * number + 1)
+            done = await running.call(rename_both, RenameBoth(first, second, "x"), command_id=f"{number}")
+            ends = [(await running.history(f"user-{each}"))[-1].position for each in (first, second)]
+            assert Token.parse(done.token).position == max(ends)
+            return done
+
+        done = await asyncio.gather(*map(both, range(5)))
+        again = await asyncio.gather(*map(both, range(5)))
+        assert again == [replace(one, repeated=True) for one in done]
 
 
 async def test_an_id_that_nobody_chose_is_forgotten(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,3 +71,28 @@ async def test_who_calls_again_at_once_is_served() -> None:
     async with asyncio.timeout(5):
         assert [await gathered.run(number) for number in range(3)] == [0, 2, 4]
     assert work.runs == [[0], [1], [2]]
+
+
+@pytest.mark.parametrize("last", [2, -2])
+async def test_who_gives_up_takes_nothing_from_the_others_of_its_statement(last: int) -> None:
+    """Neither their results nor their error, whether it gives up before the statement or while that runs."""
+    work = Work()
+    gathered = Gathered(work, most=1)
+    running = [asyncio.create_task(gathered.run(number)) for number in (0, 1, last)]
+    await asyncio.sleep(0.001)
+    assert work.runs == [[0, 1, last]]
+    waiting = [asyncio.create_task(gathered.run(number)) for number in (3, 4, 5)]
+    await asyncio.sleep(0)
+    running[0].cancel()
+    waiting[0].cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
+    async with asyncio.timeout(5):
+        found = await asyncio.gather(*running, *waiting, return_exceptions=True)
+    wanted = [2, 4] if last > 0 else [ValueError] * 2
+    assert [one if isinstance(one, int) else type(one) for one in found] == [
+        asyncio.CancelledError,
+        *wanted,
+        asyncio.CancelledError,
+        *(8, 10),
+    ]

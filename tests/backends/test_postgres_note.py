@@ -241,6 +241,18 @@ async def test_any_of_the_notes_may_expect_a_version_and_the_whole_append_is_che
         assert await amounts(running) == [1, 2, 3, 4, 5]
 
 
+async def test_two_commands_of_one_transaction_are_two_appends_and_each_expects_what_is_there(url: str) -> None:
+    """What the other has noted is there for it, wherever it expects a version: in its first note or in a later one."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        for version, expected in ((0, [0, 1, 2, 3]), (4, [None, 5, None, 7])):
+            async with sql.transaction():
+                for place, one in enumerate(expected):
+                    await note(sql, "purse-1", one, paid(version + place), command_id=f"{version} {place // 2}")
+        assert await amounts(running) == [0, 1, 2, 3, 4, 5, 6, 7]
+        commands = [fact.command_id for fact in await running.history("purse-1")]
+        assert commands == [f"{version} {place // 2}" for version in (0, 4) for place in range(4)]
+
+
 async def test_a_command_id_is_used_once_by_both_ways(url: str) -> None:
     """Whatever its stream among callers in SQL; on the same stream also where Python was first."""
     async with app.open(url, work=False) as running, session(url) as sql, session(url) as other:

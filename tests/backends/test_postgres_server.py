@@ -1021,3 +1021,18 @@ async def test_a_notification_says_how_far_the_log_and_a_projection_are(database
     finally:
         await listens.leave()
     assert [task for task in asyncio.all_tasks() if (task.get_name()).startswith("twofold listens")] == []
+
+
+async def test_a_listener_ends_with_the_last_store_that_has_joined(database: str) -> None:
+    """Until then it listens, whoever has left."""
+    address = Address.parse(database)
+    first, second = listener.Listener.join(address), listener.Listener.join(address)
+    await first.wait(first.appends, 0.01)
+    task = first._task
+    assert task is not None
+    await first.leave()
+    assert [second, listener.Listener.join(address)] == [first] * 2
+    assert not task.done()
+    for _ in range(2):
+        await second.leave()
+    assert task.done()

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -84,6 +85,22 @@ def fold(row: Post, event: Written, recorded: Recorded) -> Post | None:
     if event.words < 0:
         raise ValueError("fewer than none")
     return Post(row.post_id, event.author, event.words, event.price, recorded.recorded_at)
+
+
+@dataclass(frozen=True)
+class Likes:
+    post_id: str
+    count: int = 0
+
+
+def like(row: Likes, event: Liked, recorded: Recorded) -> Likes | None:
+    return Likes(row.post_id, row.count + 1)
+
+
+@dataclass(frozen=True)
+class Words:
+    author: str
+    words: int
 
 
 @dataclass(frozen=True)
@@ -179,6 +196,22 @@ async def test_a_token_waits_for_the_projection_that_lags(url: str) -> None:
         row = await waiting
         assert row is not None
         assert row.posts == 1
+
+
+async def test_a_view_is_as_recent_as_the_last_of_what_it_is_over(url: str) -> None:
+    """Whichever of them lags: the view has no row yet that is made of both."""
+    slow = Projection("slow", Post, fold)
+    select = SELECT.replace("FROM {posts}", "FROM {posts} WHERE post_id IN (SELECT post_id FROM {slow})")
+    both = View("both", Author, sql=select, over=[posts, slow])
+    of_both = App("blog", deciders=[post], projections=[posts, slow], views=[both])
+    async with of_both.open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        assert await running.get(both, "ann", after=receipt, wait_s=20) is not None
+    for behind in ("posts", "slow"):
+        async with of_both.open(url, work=False) as running, session(url) as sql:
+            await sql.execute("UPDATE twofold.checkpoints SET position = CASE name WHEN $1 THEN 0 ELSE 1 END", behind)
+            with pytest.raises(ReadModelBehind, match="both is still 1 event behind"):
+                await running.get(both, "ann", after=receipt, wait_s=0)
 
 
 @pytest.mark.parametrize("name", ["posts", "others"])
@@ -508,6 +541,18 @@ async def test_a_materialised_view_is_as_fresh_as_the_last_of_what_it_is_over(ur
             assert now == Position(0, 7)
 
 
+async def test_a_materialised_view_is_refreshed_after_events_of_any_projection_below(url: str) -> None:
+    likes = Projection("likes", Likes, like)
+    select = SELECT.replace("sum(words) AS words", "(SELECT sum(count) FROM {likes}) AS words")
+    liked = View("liked", Author, sql=select, over=[posts, likes], refresh_ms=10)
+    async with App("blog", deciders=[post], projections=[posts, likes], views=[liked]).open(url) as running:
+        receipt = await write(running, "1", "ann", 10)
+        assert (await running.find(liked, after=receipt, wait_s=20)).rows[0].words is None
+        for number in (1, 2):
+            receipt = await running.append("post-1", [Liked()])
+            assert (await running.find(liked, after=receipt, wait_s=20)).rows[0].words == number
+
+
 async def test_what_a_view_reads_is_dropped_after_it_and_what_reads_the_view_before_it(url: str) -> None:
     """No drop takes anything along."""
     posts_2 = Projection("posts", Post, fold_anew, version=2)
@@ -631,6 +676,47 @@ Serving = Callable[[Running, Api], Awaitable[httpx2.AsyncClient]]
 
 board = View("board", Author, sql=SELECT, over=[posts], refresh_ms=60_000)
 with_board = with_view(authors, board)
+
+
+async def test_operators_see_no_error_that_is_over(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a refresh that failed, and then did not."""
+    monkeypatch.setattr("twofold.sql.views.AGAIN_AFTER_S", 0.01)
+    select = SELECT.replace("sum(words) AS words", "sum(100 / words) AS words")
+    shares = View("shares", Author, sql=select, over=[posts], refresh_ms=10)
+
+    async with with_view(shares).open(url) as running:
+
+        async def is_noted(is_there: bool) -> bool:
+            [one] = await operate.views(running)
+            return (one.note is not None) == is_there
+
+        await running.find(shares, after=await write(running, "1", "ann", 10), wait_s=20)
+        assert await is_noted(False)
+        await write(running, "1", "ann", 0)
+        await eventually(partial(is_noted, True))
+        await running.find(shares, after=await write(running, "1", "ann", 5), wait_s=20)
+        await eventually(partial(is_noted, False))
+
+
+async def test_operators_see_no_name_that_is_held_once_it_is_free(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("twofold.sql.views.HELD_AGAIN_S", 0.01)
+    newer = View(
+        "authors", Words, sql="SELECT author, sum(words) AS words FROM {posts} GROUP BY 1", over=[posts], version=2
+    )
+    async with app.open(url, work=False), session(url) as sql:
+        await sql.execute("CREATE VIEW mine AS SELECT * FROM public.authors")
+        async with with_view(newer).open(url) as running:
+
+            async def shown() -> bool:
+                [_, one] = await operate.views(running)
+                if not one.live:
+                    assert one.note is not None
+                    assert "mine" in one.note
+                return one.live and one.note is None
+
+            assert not await shown()
+            await sql.execute("DROP VIEW mine")
+            await eventually(shown)
 
 
 async def test_operators_see_how_old_a_view_is(url: str) -> None:

@@ -123,3 +123,24 @@ async def test_nobody_waits_for_ever_when_it_is_closed_before_they_could_run_alo
         found = await asyncio.gather(*others, return_exceptions=True)
         await closing
     assert [type(one) for one in found] == [Closed, Closed, Closed]
+
+
+async def test_who_gives_up_takes_nothing_from_the_others_of_its_statement(tmp_path: Path, work: Work) -> None:
+    """Whether it gives up before the statement or while that runs."""
+    file = File(tmp_path / "some.db", "NORMAL", 1)
+    gathered = Gathered(file.readers, work)
+    calls = [asyncio.create_task(gathered.run(number)) for number in range(5)]
+    await asyncio.to_thread(work.begun.wait)
+    calls[0].cancel()
+    calls[2].cancel()
+    await asyncio.sleep(0)
+    work.go_on.set()
+    async with asyncio.timeout(10):
+        found = await asyncio.gather(*calls, return_exceptions=True)
+    assert [one if isinstance(one, int) else type(one) for one in found] == [
+        asyncio.CancelledError,
+        2,
+        asyncio.CancelledError,
+        *(6, 8),
+    ]
+    await file.close()

@@ -368,6 +368,21 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
 
 
+async def test_a_parked_row_of_another_tenant_is_like_one_that_is_not_there(compiling: str) -> None:
+    """Whether it is parked is told to whoever sees it, and to nobody else."""
+    async with site(compiling, api_of(actor=actor_of, allow=logged_in, scope=in_country)) as running:
+        await fill(running.running, users=2, posts=1)  # the second of them not in Germany
+        query = '{ user(id: "u1") { name } posts { authorId author { userId } } }'
+        before = (await running.send(query, {"authorization": "u0"})).json()
+        await running.running.execute(members, "u1", Rename("unlucky"))
+        await running.running.settled(timeout_s=20)
+        assert (await running.send(query, {"authorization": "u0"})).json() == before
+        assert [one["author"] for one in before["data"]["posts"] if one["authorId"] == "u1"] == [None]
+        found = (await running.send(query, {"authorization": "root"})).json()
+        assert {one["extensions"]["code"] for one in found["errors"]} == {"ROW_PARKED"}
+        assert len(found["errors"]) == 2
+
+
 # ---- resolvers of your own ----------------------------------------
 
 

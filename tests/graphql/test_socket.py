@@ -189,6 +189,22 @@ async def test_a_switch_that_is_null_is_refused(sqlite: str) -> None:
         assert (await client.next())["data"] == {"users": {"rows": []}}
 
 
+async def test_subscriptions_of_one_document_have_their_own_variables(sqlite: str) -> None:
+    """Those that select, and those that say what is watched."""
+    query = "subscription($y: Boolean!, $u: ID!) { user(id: $u) { userId name @include(if: $y) } }"
+    async with site(sqlite) as running, served(running) as connect, connect() as client:
+        await fill(running.running, users=2, posts=0)
+        await client.begin()
+        asked = {f"{user} {with_name}": (user, with_name) for user in ("u0", "u1") for with_name in (True, False)}
+        for name, (user, with_name) in asked.items():
+            await client.ask(name, query, u=user, y=with_name)
+            more = {"name": f"user {user[1:]}"} if with_name else {}
+            assert (await client.next(name))["data"] == {"user": {"userId": user, **more}}
+        await running.running.execute(members, "u1", Rename("Zoe"))
+        heard = {(each := await client.hear())["id"]: each["payload"]["data"]["user"] for _ in range(2)}
+        assert heard == {"u1 True": {"userId": "u1", "name": "Zoe"}, "u1 False": {"userId": "u1"}}
+
+
 async def test_variants_of_a_subscription_are_kept_within_a_bound(sqlite: str) -> None:
     names = [f"v{n}" for n in range(6)]
     declared = ", ".join(f"${name}: Boolean!" for name in names)
@@ -286,6 +302,67 @@ async def test_rules_and_scopes(sqlite: str) -> None:
             await client.begin(Authorization="ann")
             await client.ask("1", ALL)
             assert [row["userId"] for row in (await client.next())["data"]["users"]["rows"]] == ["u0"]
+
+
+async def test_who_has_logged_out_gets_nothing_more_on_an_old_connection(sqlite: str) -> None:
+    """Each operation asks again who it is."""
+    logged_out: set[str] = set()
+
+    async def actor(headers: Mapping[str, str]) -> Actor | None:
+        found = await actor_of(headers)
+        return None if found is None or found.id in logged_out else found
+
+    api = api_of(actor=actor, allow=logged_in)
+    async with site(sqlite, api) as running, served(running) as connect, connect() as client:
+        await client.begin(Authorization="ann")
+        query = "{ users { userId } }"
+        await client.ask("1", query)
+        assert (await client.next())["data"] == {"users": []}
+        assert await client.hear() == {"id": "1", "type": "complete"}
+        logged_out.add("ann")
+        await client.ask("2", query)
+        refused = [(await client.next("2"))["errors"]]
+        assert await client.hear() == {"id": "2", "type": "complete"}
+        await client.ask("3", ALL)
+        refused.append((await client.hear())["payload"])
+        assert [one[0]["extensions"]["code"] for one in refused] == ["UNAUTHORIZED"] * 2
+
+
+async def test_an_id_is_free_as_soon_as_its_end_is_sent(sqlite: str) -> None:
+    """Also for a client whose next message is here before the sending returns."""
+    asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    heard: list[dict[str, Any]] = []
+    subscribe = json.dumps({"type": "subscribe", "id": "1", "payload": {"query": "{ users { userId } }"}})
+
+    async def send(message: Any) -> None:
+        heard.append(json.loads(message["text"]) if "text" in message else message)
+        kinds = [each["type"] for each in heard]
+        if kinds[-1] == "complete":
+            again = {"type": "websocket.receive", "text": subscribe}
+            asked.put_nowait(again if kinds.count("complete") == 1 else {"type": "websocket.disconnect"})
+            for _ in range(9):
+                await asyncio.sleep(0)
+
+    async with site(sqlite) as running:
+        for first in (
+            {"type": "websocket.connect"},
+            *({"type": "websocket.receive", "text": text} for text in (INIT, subscribe)),
+        ):
+            asked.put_nowait(first)
+        scope = {
+            "type": "websocket",
+            "path": "/graphql",
+            "raw_path": b"/graphql",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "ws",
+            "headers": [(b"host", b"test")],
+            "subprotocols": ["graphql-transport-ws"],
+        }
+        async with asyncio.timeout(WITHIN_S):
+            await running.app(scope, asked.get, send)
+    kinds = [each["type"] for each in heard]
+    assert kinds == ["websocket.accept", "connection_ack", *["next", "complete"] * 2]
 
 
 async def test_a_connection_has_a_limit(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from twofold.read.columns import Values
 from twofold.read.projection import Key, Table
 from twofold.read.room import ENTRY_BYTES, PENDING_BYTES, Room, Waiting
 from twofold.read.store import Condition, Query, QueryResult
-from twofold.read.watched import Round, Standing, WatchToken
+from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
@@ -612,23 +612,6 @@ async def test_the_token_of_a_part_of_a_page_stays_what_it_was(
     assert [len(part.rows) for part in parts] == [2, 2, 2, 1]
     for part, following in pairwise(parts):
         assert part.token.places[0].offset < min(of_rows[str(key)] for (key,) in following.rows)
-
-
-def test_a_repair_in_any_partition_is_no_longer_followed_by_its_events() -> None:
-    def standing(*generations: str) -> Standing:
-        follower = FollowerId("one")
-        places = [(follower.in_partition(number), Position(number, 5)) for number in (1, 2)]
-        return Standing(
-            [
-                Checkpoint(name, "0" * 16, place, None, 1, 1, generation=generation)
-                for (name, place), generation in zip(places, generations, strict=True)
-            ],
-            [],
-        )
-
-    token = standing("1", "2").token()
-    followed = [standing(*names).follows(token) for names in (("1", "2"), ("3", "2"), ("1", "3"))]
-    assert followed == [True, False, False]
 
 
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:

@@ -62,3 +62,31 @@ async def test_what_a_client_does_not_read_is_bounded_and_ends_with_it() -> None
     await client.close()
     assert asyncio.all_tasks() == before
     assert not client.is_full
+
+
+async def test_what_has_given_its_name_up_leaves_the_next_one_of_that_name_alone() -> None:
+    """It forgets its name twice: before it says what became of it, and when that is said."""
+    client = Client(WebSocket({"type": "websocket", "headers": []}, _never, _nothing))
+    says, said, ends = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def first() -> None:
+        client.forget("a")
+        says.set()
+        await said.wait()
+        client.forget("a")
+
+    async def second() -> None:
+        try:
+            await _never()
+        finally:
+            ends.set()
+
+    client.begin("a", first())
+    await says.wait()
+    client.begin("a", second())
+    said.set()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert "a" in client
+    await client.end("a")
+    assert ends.is_set()

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from twofold.api import Actor, Api, anyone, nobody
 from twofold.web.live import subscription
 from twofold.web.login.sessions import Sessions
 from twofold.web.serving.local import LocalOnly
+
+from .conftest import Written
 
 Serve = Callable[..., Awaitable[Any]]
 
@@ -263,6 +266,57 @@ async def test_a_login_that_ends_ends_its_subscriptions(
         await ask(socket, id="n", subscribe="notes")
         assert "snapshot" in await said(socket)
         rules.allowed = False
+        assert (await said(socket))["problem"]["status"] == 403
+
+
+async def test_another_scope_is_a_new_snapshot_also_for_who_has_resumed(
+    serve: Serve, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The token that it came with is of the former one, and of what was shown before the snapshot in between."""
+    site = await serve()
+    watch, begun = site.running.watching.watch, []
+
+    def noting(*asked: Any, **how: Any) -> Any:
+        begun.append(how["after"])
+        return watch(*asked, **how)
+
+    monkeypatch.setattr(site.running.watching, "watch", noting)
+    await site.write("1", "ada")
+    await site.write("2", "bob")
+    async with site.socket() as socket:
+        await ask(socket, id="a", subscribe="notes")
+        token = (await said(socket))["token"]
+    await site.write("1", "ada", "missed")
+    async with site.socket() as socket:
+        await ask(socket, id="a", subscribe="notes", after=token)
+        assert list((await said(socket))["changes"]["rows"]) == ["1"]
+        rules.everything.add("ada")
+        await site.write("1", "ada", "after it")
+        assert (await said(socket))["snapshot"]["rows"].keys() == {"1", "2"}
+        rules.everything.clear()
+        await site.write("2", "bob", "after that")
+        await site.write("1", "ada", "at last")
+        assert (await said(socket))["snapshot"]["rows"].keys() == {"1"}
+    assert begun == [None, token, None, None]
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+async def test_rules_hold_for_each_frame_of_a_round(
+    serve: Serve, rules: Any, monkeypatch: pytest.MonkeyPatch, frames: int
+) -> None:
+    """Who may no longer watch gets nothing more of it, and nothing to resume from, since the rest was not told."""
+    monkeypatch.setattr("twofold.web.live.encoding.FRAME_BYTES", 1)
+    allowed = iter([True] * (1 + frames))  # asked to begin, and before each frame
+    monkeypatch.setattr(rules, "allow", lambda actor, arguments: next(allowed, False))
+    site = await serve()
+    for number in range(5):
+        await site.running.append(f"note-{number}", [Written("ada", "", Decimal(0))])
+    await site.running.settled(timeout_s=20)
+    async with site.socket() as socket:
+        await ask(socket, id="all", subscribe="notes")
+        told = [await said(socket) for _ in range(frames)]
+        assert [list(each)[1] for each in told] == ["snapshot", *["changes"] * (frames - 1)]
+        assert [each["token"] for each in told] == [None] * frames
         assert (await said(socket))["problem"]["status"] == 403
 
 

@@ -178,6 +178,22 @@ async def test_clients_at_one_place_share_what_is_read(site: Site) -> None:
             await asyncio.sleep(0.005)  # nothing says that the last one has ended
 
 
+async def test_who_leaves_takes_nothing_from_those_at_the_same_place(site: Site) -> None:
+    readings = site.app.router.routes[-1]._happening._readings  # type: ignore[attr-defined]
+
+    async def waiting(count: int) -> None:
+        async with asyncio.timeout(WITHIN_S):
+            while [each.waiting for each in readings.values()] != [count]:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)  # nothing says that the other one has gone
+
+    async with socket(site) as stays:
+        async with socket(site):
+            await waiting(2)
+        await waiting(1)
+        await site.running.execute(writing, "1", Write("ada", "one"))
+        assert await titles(stays, 1) == ["one"]
+
+
 async def test_it_waits_for_a_store_that_cannot_be_reached(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async with socket(site) as ada:
         read, failures = site.running.log.read, [Unavailable("down"), Unavailable("down")]

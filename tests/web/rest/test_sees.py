@@ -73,9 +73,9 @@ def owns(actor: Actor | None, owner: str) -> bool:
     return actor is not None and actor.id == owner
 
 
-def diaries_api(sees: Any = owns) -> Api:
+def diaries_api(sees: Any = owns, *, etag: bool = True) -> Api:
     api = Api(DIARIES, actor=user_of, allow=logged_in, sees={diaries: sees})
-    api.command(diaries, Open, "PUT /diaries/{id}", new=True, by="owner")
+    api.command(diaries, Open, "PUT /diaries/{id}", new=True, by="owner", etag=etag)
     api.command(diaries, Note, "POST /diaries/{id}/notes", exists=diaries)
     api.command(diaries, Note, "PUT /diaries/{id}/last", name="last")
     api.command(albums, Glue, "POST /diaries/{id}/pictures", exists=diaries)
@@ -107,11 +107,12 @@ async def test_one_that_does_not_exist_yet_may_begin(serve: Serve) -> None:
     assert (await site.client.put("/diaries/1/last", json={"text": "first"}, headers=EVE)).json()["version"] == 1
 
 
+@pytest.mark.parametrize("etag", [True, False])
 @pytest.mark.parametrize(("headers", "status"), [({}, 409), ({"If-None-Match": "*"}, 412)])
 async def test_a_taken_id_does_not_tell_the_version_of_another(
-    serve: Serve, headers: dict[str, str], status: int
+    serve: Serve, headers: dict[str, str], status: int, etag: bool
 ) -> None:
-    site = await serve(diaries_api())
+    site = await serve(diaries_api(etag=etag))
     await site.client.put("/diaries/1", json={}, headers=ADA)
     taken = await site.client.put("/diaries/1", json={}, headers=EVE | headers)
     assert (taken.status_code, taken.json()["type"]) == (status, "version-conflict")

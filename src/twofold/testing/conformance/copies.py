@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
@@ -33,7 +35,7 @@ from twofold.testing.conformance.material import (
     place_of,
     value,
 )
-from twofold.write.copies import Exports, Imports
+from twofold.write.copies import Exports, Imports, KeptCommand
 
 SPACED = '{ "value" :  1.50, "ключ": "\\u0041 🦊" }'.encode()  # decoding and encoding would change it
 
@@ -186,6 +188,35 @@ class CopyConformance(OnBackend):
         await same(original, log)
 
     @of_copies
+    async def test_what_comes_again_is_taken_once(self, log: LogStore) -> None:
+        """As after a response that was lost: each page, and the command ids."""
+        original = await filled(MemoryLog())
+        assert isinstance(log, Imports)
+        imported, source, after = log.importing, original.log_id, BEGINNING
+        await imported.begin(source, [after])
+        while (page := await original.read(after, 7)).upto != after:
+            for _ in range(2):
+                await imported.take(source, after, page.upto, page.entries)
+            after = page.upto
+        for _ in range(2):
+            await imported.keep(source, await original.exporting.commands(after, None, 1_000))
+        await imported.end(source)
+        await same(original, log)
+
+    @of_copies
+    async def test_command_ids_are_given_up_to_a_place(self, log: LogStore) -> None:
+        """Those of later events would be ids in a copy without the events."""
+        assert isinstance(log, Exports)
+        for command_id in "ab":
+            await appended(log, "note-1", command_id, command_id=command_id)
+        await all_of(log)
+        place = await log.head()
+        for stream in ("note-1", "note-2"):
+            await appended(log, stream, "c", command_id="c")
+        await all_of(log)
+        assert {one.command_id for one in await log.exporting.commands(place, None, 100)} == {"a", "b"}
+
+    @of_copies
     async def test_nothing_is_copied_over_what_is_there(self, log: LogStore) -> None:
         """A different log, with events or with command ids alone, is refused and stays as it is."""
         original = await filled(MemoryLog())
@@ -276,8 +307,9 @@ class CopyConformance(OnBackend):
         claim = await claimed(original.checkpoints, mails)
         waiting = Parked("stream", "note-3", at(4), "it failed", datetime(2024, 1, 1, tzinfo=UTC))
         await original.checkpoints.advance(claim, BEGINNING, at(5), [waiting])
-        await original.checkpoints.register(FollowerId("of_another_log"), "0" * 16, at(4))
-        reactors = [mails, FollowerId("never_run"), FollowerId("of_another_log")]
+        of_another = FollowerId("of_another_log")
+        await original.checkpoints.register(of_another, "f" * 16, at(2))
+        reactors = [mails, FollowerId("never_run"), of_another]
         await (await copying(original, log, reactors)).run(silent)
         for reactor, handled in zip(reactors, (3, None, None), strict=True):
             found = await log.checkpoints.all_partitions(reactor)
@@ -287,3 +319,27 @@ class CopyConformance(OnBackend):
         await (await copying(original, log, reactors)).run(silent)
         again = await log.checkpoints.all_partitions(mails)
         assert [(row.position, row.owner) for row in again] == [(place, None) for place in await places_of(log, 6)]
+
+    @of_copies
+    async def test_a_reactor_that_goes_on_meanwhile_stands_where_the_copy_ends(self, log: LogStore) -> None:
+        """It has handled what the copy does not have yet."""
+        original, mails = MemoryLog(), FollowerId("mails")
+        for n in range(3):
+            await appended(original, f"note-{n}", n)
+        await original.checkpoints.register(mails, original.log_id, BEGINNING)
+        claim = await claimed(original.checkpoints, mails)
+
+        class GoesOn:
+            """Gives the command ids of the original, after it and its reactor have gone on."""
+
+            async def commands(self, upto: Position, after: KeptCommand | None, limit: int) -> Sequence[KeptCommand]:
+                if after is None:
+                    await appended(original, "note-3", 3)
+                    await original.checkpoints.advance(claim, BEGINNING, at(4))
+                return await original.exporting.commands(upto, after, limit)
+
+        copy = await copying(original, log, [mails])
+        await replace(copy, export=GoesOn()).run(silent)
+        assert [row.position for row in await log.checkpoints.all_partitions(mails)] == await places_of(log, 3)
+        await copy.run(silent)
+        assert [row.position for row in await log.checkpoints.all_partitions(mails)] == await places_of(log, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -12,17 +13,27 @@ from twofold.backends.ports import Rows
 from twofold.errors import LeaseLost
 from twofold.feed.checkpoints import Claim, Parked
 from twofold.messages import BEGINNING, MAX_OFFSET
-from twofold.read.store import Changes, Query
+from twofold.read.projection import Projection
+from twofold.read.rollup import Rollup, count
+from twofold.read.store import Changes, Query, Rolled
 from twofold.testing.conformance.backend import OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed
 from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.material import at
-from twofold.testing.conformance.rows import prepared, spread, tally
+from twofold.testing.conformance.rows import Tally, nothing, prepared, spread, tally
 
 TABLE = tally()
 SETTLING_S = 0.2  # by then the waiting tasks have had their false alarms
 EVERYTHING = Query([], [("id", False)], 10)
 STUCK = Parked("row", '["a"]', at(2), "ArithmeticError: thirteen", datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@dataclass(frozen=True)
+class ByCount:
+    """A row of a rollup."""
+
+    count: int
+    rows: int
 
 
 async def generations(store: Rows) -> list[str]:
@@ -102,6 +113,26 @@ class GenerationConformance(OnBackend):
         before = await generations(store)
         await store.commit(TABLE, claim, at(2), at(3), Changes({("a",): ("a", 2)}, (), [STUCK]))
         assert await generations(store) != before
+
+    async def test_a_rollup_has_that_of_its_source(self, store: Rows, other_store: Rows) -> None:
+        """Wherever rows change: otherwise the rollup would count as outdated, and be filled again."""
+        by_count = Rollup("by_count", ByCount, of=Projection("tally", Tally, nothing), by="count", rows=count())
+        claim = await prepared(store, TABLE)
+        await store.prepare(by_count.table)
+        await store.checkpoints.register(by_count.follows, LOG_ID, BEGINNING)
+        none = [Rolled(by_count.table, {})]
+        pages = [
+            (at(0), at(0), Changes({}, rolled=[Rolled(by_count.table, {}, afresh=True)])),
+            (at(0), at(2), Changes({}, [STUCK], rolled=none)),
+            (at(2), at(3), Changes({("a",): ("a", 2)}, (), [STUCK], none)),
+            (at(3), at(3), Changes({("a",): ("a", 3)}, rolled=none)),
+        ]
+        for after, to, changes in pages:
+            await store.commit(TABLE, claim, after, to, changes)
+            source, rollup = [await other_store.checkpoints.read(one) for one in (TABLE.follows, by_count.follows)]
+            assert source is not None
+            assert rollup is not None
+            assert (rollup.position, rollup.generation) == (to, source.generation)
 
     async def test_a_commit_that_is_refused_renews_nothing(self, store: Rows) -> None:
         """As it changes nothing else."""

@@ -94,6 +94,20 @@ class RequestConformance(OnBackend):
         assert again.body == b"again"
         assert (await requests.claim(ID, b"f")).answer == again
 
+    async def test_an_expired_answer_gives_way_to_the_next_one(
+        self, requests: Requests, other_requests: Requests
+    ) -> None:
+        """Of the same request, whether or not anything has removed the expired one before."""
+        await requests.claim(ID, b"f")
+        for number in range(3):
+            await requests.keep(ID, MADE, ["order-1"], OVER_S)
+            again = await other_requests.keep(ID, Answer(200 + number, [], b"again"), ["order-1"], OVER_S)
+            assert again.status == 200 + number
+            assert (await requests.claim(ID, b"f")).answer is None
+        kept = await requests.keep(ID, MADE, ["order-2"], DAY_S)
+        claimed = await other_requests.claim(ID, b"f")
+        assert (claimed.answer, list(claimed.asked)) == (kept, ["order-2"])
+
     async def test_g11_an_answer_belongs_to_a_log_id(self, log: LogStore, requests: Requests) -> None:
         """It contains a token, which the log does not accept under its new id."""
         await requests.claim(ID, b"f")

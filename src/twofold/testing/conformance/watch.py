@@ -403,16 +403,6 @@ class WatchConformance(OnBackend):
                 await here.parking.discard("balance", f"a{number}")
                 await view.until(lambda view: view.parked == 0)
 
-    async def test_who_comes_after_all_have_left_is_told_when_something_is_parked(
-        self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
-    ) -> None:
-        """Although as much was parked when the last one left, and nothing when the next one came."""
-        for number in (1, 2):
-            async with viewed(elsewhere, balance, id="b") as view:
-                await deposited(log, f"a{number}", CURSED)
-                await view.until(lambda view: view.parked == 1)
-            await here.parking.discard("balance", f"a{number}")
-
     async def test_what_is_parked_is_no_reason_for_a_snapshot(
         self, log: LogStore, here: Running, elsewhere: Running, balance: Projection[Balance]
     ) -> None:
