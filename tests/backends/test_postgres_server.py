@@ -340,6 +340,16 @@ async def test_a_statement_ends_without_its_client_also_if_the_request_to_cancel
         assert await values(store) == ["a"]
 
 
+@pytest.mark.parametrize("refused", [{"no_such_setting": "2s"}, {"client_connection_check_interval": "-5"}])
+async def test_a_server_that_does_not_look_for_its_clients_is_used_all_the_same(
+    database: str, monkeypatch: pytest.MonkeyPatch, refused: dict[str, str]
+) -> None:
+    monkeypatch.setattr(connection, "_CHECKS", refused)
+    async with opened(database) as store:
+        await appended(store, "note-1", "a")
+        assert await values(store) == ["a"]
+
+
 # ---- other sessions
 
 

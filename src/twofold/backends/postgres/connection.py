@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -27,7 +27,6 @@ COMMAND_TIMEOUT_S = 75.0  # longer than the minute for which another session may
 RETRY_S = 0.02
 LONGEST_PAUSE_S = 0.5
 LOCK_TIMEOUT_S = 2
-CHECKS_CLIENT_MS = 2_000  # a statement ends soon after its client; a request to cancel it may come before it, in vain
 IDLE_TIMEOUT_S = LEASE_S - 1  # a worker paused in a transaction blocks others no longer than its lease
 
 # Plans are cached while tables grow: one made for a nearly empty table would scan the whole table from then on.
@@ -48,9 +47,14 @@ LOST = (
 """The connection is lost, and the outcome of its statement is unknown."""
 
 _REFUSED = (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError)
+_REFUSED_SETTINGS = (  # Windows has no such checks, PostgreSQL before 14 neither, and a pooler may know few settings
+    *(asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError),
+    asyncpg.ProtocolViolationError,
+)
 DATA = ("22", "23", "54", "P0001")  # data, constraints, limits, triggers: the data sent is at fault
 DEFINITION = ("42", "54", "0A")  # names and types, limits, unsupported features
-_CHECKS = "client_connection_check_interval"
+_CHECKS = {"client_connection_check_interval": "2s"}
+"""A statement ends soon after its client has gone. A request to cancel it may come before it, in vain."""
 _WARNING = "TF003"
 MISSING = ("3F000", "42P01", "42883", "42703")  # a schema, a table, a function or an operator, or a column
 _OTHER_TYPES = "42804"
@@ -109,6 +113,7 @@ class Database:
         self.address, self._size, self._missing, self._settings = address, size, missing, settings or {}
         self._pool: Pool | None = None
         self._closed = False
+        self._checks_clients = True
 
     async def open(self) -> None:
         """Check that the database can be used. Raises: ConfigurationError, Unavailable."""
@@ -190,14 +195,20 @@ class Database:
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
 
     async def _connect(self) -> Connection:
-        connection = await asyncpg.connect(
+        try:
+            connection = await self._connected()
+        except _REFUSED_SETTINGS:
+            if not self._checks_clients:
+                raise
+            self._checks_clients = False
+            connection = await self._connected()
+        connection.add_log_listener(self._hear)
+        return connection
+
+    async def _connected(self) -> Connection:
+        return await asyncpg.connect(
             self.address.url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, **self._session()
         )
-        connection.add_log_listener(self._hear)
-        if not self.address.pooler and _CHECKS not in self._asked():
-            with suppress(asyncpg.InvalidParameterValueError, asyncpg.UndefinedObjectError):  # Windows, before 14
-                await connection.execute(f"SET {_CHECKS} = {CHECKS_CLIENT_MS}")
-        return connection
 
     def _hear(self, _connection: object, message: Any) -> None:
         """Log a warning that one of our functions raised."""
@@ -208,12 +219,9 @@ class Database:
         """Behind a pooler sessions are shared: no settings, and no statement that outlives its transaction."""
         if self.address.pooler:
             return {"statement_cache_size": 0}
-        asked, settings = self._asked(), {"application_name": "twofold", **self._settings}
+        asked = dict(parse_qsl(urlsplit(self.address.url).query))
+        settings = {"application_name": "twofold", **self._settings, **(_CHECKS if self._checks_clients else {})}
         return {"server_settings": {name: value for name, value in settings.items() if name not in asked}}
-
-    def _asked(self) -> Mapping[str, str]:
-        """The settings in the URL."""
-        return dict(parse_qsl(urlsplit(self.address.url).query))
 
     def unavailable(self, error: BaseException) -> Unavailable:
         """The error for a database that cannot be reached or used now."""
