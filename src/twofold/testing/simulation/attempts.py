@@ -34,6 +34,7 @@ class Attempt:
     key: Any = None
     outcome: Any = STILL_WAITING
     ended_s: float = 0.0
+    lengths_before: Mapping[int, int] = field(default_factory=dict)
     lengths_after: Mapping[int, int] = field(default_factory=dict)
     version_after: int = 0
 

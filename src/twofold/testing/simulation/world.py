@@ -175,6 +175,7 @@ class World:
         """Ask the process at this place, or the next one that runs, and record the outcome."""
         server = await self.running_server(place)
         attempt.process = server.process.name
+        attempt.lengths_before = self.storage.courses.lengths()
         try:
             attempt.outcome = await server.ask(work, cancelled_after_s)
         except Unanswered as unanswered:

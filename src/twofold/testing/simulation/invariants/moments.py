@@ -33,14 +33,22 @@ class Moments:
         return self._token is not None and not self._token.is_beginning and self._event(self._token) is None
 
     def _event(self, token: Position) -> Entry | None:
-        """The event at a position, which may now lie in a part of its partition."""
+        """The event at a position, which may now lie in a part of its partition.
+
+        Both parts may come to have one with this offset: the token is of the one that was there before the read.
+        """
         for number in self._courses.partitions:
             if token.partition in self._courses.lineage(number):
                 course = self._courses[number]
-                index = course.index(token)
+                index = self._before(number, token)
                 if index and course.entries[index - 1].position.offset == token.offset:
                     return course.entries[index - 1]
         return None
+
+    def _before(self, number: int, token: Position) -> int:
+        """How many events up to a token a feed had before the read. Later ones cannot be asked for."""
+        before = self._courses.length_then(number, self._attempt.lengths_before)
+        return min(before, self._courses[number].index(token))
 
     def _since(self, number: int) -> tuple[range, int]:
         """The moments in a feed since the token, and the token's offset there."""
@@ -48,7 +56,7 @@ class Moments:
         if self._token is None or self._token.is_beginning:
             return range(end + 1), 0
         if self._token.partition in self._courses.lineage(number):
-            since = self._courses[number].index(self._token)
+            since = self._before(number, self._token)
             return range(since, max(since, end) + 1), self._token.offset
         if number in self._courses.partitions:
             return range(end + 1), 0

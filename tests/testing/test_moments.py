@@ -1,0 +1,55 @@
+"""What the checker of reads demands of a token that names a former partition, whose parts number events alike."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from twofold.messages import Entry, Position, Token
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.courses import Courses
+from twofold.testing.simulation.invariants.moments import Moments
+
+TOKEN = Token("log", Position(2, 9))
+
+
+def entry(partition: int, offset: int) -> Entry:
+    return cast(Entry, SimpleNamespace(position=Position(partition, offset)))
+
+
+@pytest.fixture
+def courses() -> Courses:
+    """Partition 2 has split into 3 and 4, and each of them has an event at 5 from before."""
+    made = Courses(2)
+    made[2].add([entry(2, 5)])
+    for part in (3, 4):
+        made.split(part, 2)
+        made[part].add([entry(part, 5)])
+    return made
+
+
+def moments(courses: Courses, before: dict[int, int]) -> Moments:
+    attempt = Attempt(SimpleNamespace(projection="card"), "", "", "", 0.0, 0, key=("c",), lengths_before=before)
+    watcher: Any = SimpleNamespace(folds=defaultdict(object, {("card", 3): object(), ("card", 4): object()}))
+    attempt.lengths_after = courses.lengths()
+    return Moments(courses, watcher, attempt, TOKEN)
+
+
+def test_an_event_that_came_after_the_read_had_begun_is_not_that_of_its_token(courses: Courses) -> None:
+    before = courses.lengths()
+    courses[3].add([entry(3, 9)])
+    assert moments(courses, dict(before)).token_is_beyond
+    courses[4].add([entry(4, 9)])
+    assert not moments(courses, {**before, 4: 2}).token_is_beyond
+
+
+def test_a_row_of_the_other_part_may_be_as_it_was_before_the_read(courses: Courses) -> None:
+    courses[4].add([entry(4, 9)])
+    before = courses.lengths()
+    courses[3].add([entry(3, 9)])
+    found = moments(courses, dict(before))
+    assert found._since(3)[0] == range(1, 3)
+    assert found._since(4)[0] == range(2, 3)
