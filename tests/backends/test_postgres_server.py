@@ -1034,7 +1034,7 @@ async def test_a_notification_says_how_far_the_log_and_a_projection_are(database
 
 
 async def test_a_listener_ends_with_the_last_store_that_has_joined(database: str) -> None:
-    """Until then it listens, whoever has left."""
+    """Until then it listens, no matter which stores have been closed."""
     address = Address.parse(database)
     first, second = listener.Listener.join(address), listener.Listener.join(address)
     await first.wait(first.appends, 0.01)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.feed.test_follow import ONE, Noting
+from tests.feed.test_follow import Noting, holder
 from twofold.backends.memory import MemoryLog
 from twofold.errors import NotSettled
 from twofold.feed import standing
@@ -33,10 +33,7 @@ class Busy(MemoryLog):
 
 async def test_what_is_appended_during_a_look_counts_for_the_next() -> None:
     log = Busy()
-    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
-    seen = await log.checkpoints.read(ONE)
-    assert seen is not None
-    await log.checkpoints.claim(seen, "worker")
+    await holder(log)
     following = Following(Noting(log), log, log.checkpoints, "importer")
     log.pace = pace = Pace([following], most_behind=30, look_every=10)
     log.meanwhile = 8
@@ -63,10 +60,7 @@ async def test_an_import_waits_for_no_follower_whose_holder_has_died(monkeypatch
     monkeypatch.setattr(standing, "LEASE_S", 0.05)
     monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
     log = MemoryLog()
-    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
-    seen = await log.checkpoints.read(ONE)
-    assert seen is not None
-    await log.checkpoints.claim(seen, "worker")
+    await holder(log)
     await appended(log, "note-1", *"abc")
     pace = Pace([Following(Stuck(log), log, log.checkpoints, "importer")], most_behind=2, look_every=1)
     async with asyncio.timeout(10):
@@ -80,11 +74,7 @@ async def test_an_import_waits_again_for_a_holder_that_gives_signs_of_life_again
     monkeypatch.setattr(standing, "LEASE_S", 0.05)
     monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
     log = MemoryLog()
-    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
-    seen = await log.checkpoints.read(ONE)
-    assert seen is not None
-    claim = await log.checkpoints.claim(seen, "worker")
-    assert claim is not None
+    claim = await holder(log)
     await appended(log, "note-1", *"abc")
     follower = Stuck(log)
     pace = Pace([Following(follower, log, log.checkpoints, "importer")], most_behind=2, look_every=1)

@@ -67,7 +67,7 @@ from twofold.write.group_commit import GroupCommit
 pytestmark = pytest.mark.slow
 
 HISTORIES = 1_000  # without a defect
-FAILURES = 3  # so many histories fail at most until one breaks the promise itself
+FAILURES = 3  # one of the first three histories that fail must break the promise itself
 MOST = 4_000  # so many at most until a defect must have shown; most show within the first ten
 FIRST_SEED = 1
 
