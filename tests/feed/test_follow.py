@@ -609,6 +609,10 @@ def test_pages_grow_while_it_is_behind_and_are_small_at_the_head() -> None:
         await until(lambda: len(follower.seen) == 10_000)
         assert sizes[0] < sizes[1] < sizes[2] < 10_000
         assert max(sizes) == sizes[-2]
+        behind_again = len(sizes)
+        await appended(log, "note-1", *range(1_000))
+        await until(lambda: len(follower.seen) == 11_000)
+        assert sizes[behind_again] == sizes[0], "what comes next is handled soon"
         await stopped(task)
 
     virtual_time.run(main())

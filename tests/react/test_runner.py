@@ -89,6 +89,26 @@ def test_g7_a_stream_is_retried_on_time_although_only_events_come_that_nobody_re
     virtual_time.run(main())
 
 
+def test_g7_each_stream_is_retried_at_its_own_time() -> None:
+    """It does not wait for those that failed later."""
+
+    async def main() -> None:
+        log, target, at = MemoryLog(), Target(ValueError("away")), BEGINNING
+        claim, runner = await holding(log), target.runner(log)
+        for name in ("a", "c"):
+            await deposited(log, name, 1, to=f"of {name}")
+            page = await log.read(at, 10)
+            await runner.handle(claim, at, page)
+            at = page.upto
+            await asyncio.sleep(PAUSES_S[0] / 2)
+        target.error = None
+        await runner.tend(claim, at)
+        assert target.done == {"of a": 1}
+        assert [one.key for one in await parked(log)] == ["account-c"]
+
+    virtual_time.run(main())
+
+
 def test_g7_any_number_of_streams_may_fail_for_a_moment() -> None:
     """Only what is given up counts to the limit that stops a reactor."""
 
