@@ -528,6 +528,22 @@ class RollupConformance(OnBackend):
             [found] = await store.checkpoints.all_partitions(other.whole)
             assert found.position.offset == 0
 
+    async def test_one_whose_source_has_changed_where_it_stands_is_filled(self, log: LogStore, store: Rows) -> None:
+        """By an unpark in a process of an older release: the position says nothing, the generation does."""
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a", units=1)
+            await folded(running)
+            claim = await claimed(store.checkpoints, model.source.follows.in_partition(log.partition))
+            at = (await positions(running, model.source))[0]
+            values = model.source.format.to_values(Entry("1", "a", units=2))
+            await store.commit(model.source.table, claim, at, at, Changes({("1",): values}))
+            await store.checkpoints.release(claim)
+        async with at_rest(model.app, log, store) as running:
+            row = await running.get(model.of_owner, "a")
+            assert row is not None
+            assert row.units == 2
+
     async def test_status_and_tables_list_it(self, log: LogStore, store: Rows) -> None:
         """Like any read model."""
         model = Model()
