@@ -76,13 +76,13 @@ class Nursery:
         items: Mapping[str, pytest.Item],
         functions: Functions,
     ) -> None:
-        _in_a_session_that_yields()
-        sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
-        self._say(child=os.getpid())
-        quiet = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, 1, 2):
-            os.dup2(quiet, descriptor)
         try:
+            _in_a_session_that_yields()
+            sys.dont_write_bytecode, os.environ["PYTHONDONTWRITEBYTECODE"] = True, "1"  # the copy is clean again later
+            self._say(child=os.getpid())
+            quiet = os.open(os.devnull, os.O_RDWR)
+            for descriptor in (0, 1, 2):
+                os.dup2(quiet, descriptor)
             refused = None
             for file, (old, new) in wanted["changes"].items():
                 refused = refused or _planted(str(self._root / file), old, new, functions)
@@ -126,11 +126,17 @@ class Nursery:
 
 def _in_a_session_that_yields() -> None:
     """In a session of its own, to which other programs are preferred; even more so if they were before."""
-    niceness = max(YIELDING, int(GROUP.read_text().split()[-1])) if GROUP.exists() else YIELDING
+    before = GROUP.read_text() if GROUP.exists() else ""
     os.setsid()
     os.nice(YIELDING)
     with suppress(OSError):  # not every system has groups, and not every user may write this at any time
-        GROUP.write_text(str(niceness))
+        GROUP.write_text(str(niceness(before)))
+
+
+def niceness(group: str) -> int:
+    """What a fork of a process of this group gets. Nothing is known of the group in which a system starts."""
+    known = group.split()  # "/autogroup-12 nice 5", or nothing
+    return max(YIELDING, int(known[-1])) if known else YIELDING
 
 
 # ---- the code of functions ----

@@ -15,7 +15,7 @@ from mutants import lists
 from mutants.copy import Copy
 from mutants.defect import Defect, DoesNotApply
 from mutants.lists import Result
-from mutants.nursery import planted_statements
+from mutants.nursery import YIELDING, niceness, planted_statements
 from mutants.shares import BEGIN, END, PAGE, table, written
 from mutants.tracing import noted
 from mutants.trial import Nursery, Outcome, trace
@@ -115,6 +115,20 @@ def test_a_defect_outside_of_functions_is_refused_and_needs_a_new_process(tiny: 
         assert fresh.run({}, fresh.tests, {}).by == "tests/test_thing.py::test_exactly"
         fresh.close()
     assert nursery.run({}, nursery.tests, {}).by is None
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("/autogroup-12 nice 19\n", 19),
+        ("/autogroup-12 nice 0\n", YIELDING),
+        ("/autogroup-12 nice -5\n", YIELDING),
+        ("", YIELDING),
+    ],
+)
+def test_a_fork_yields_also_where_its_process_is_in_no_group(group: str, expected: int) -> None:
+    """Nothing is written of the group of a process that the first process of a system started in its own session."""
+    assert niceness(group) == expected
 
 
 def test_a_defect_that_does_not_apply_changes_nothing(tiny: Tiny) -> None:
