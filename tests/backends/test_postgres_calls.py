@@ -289,6 +289,37 @@ async def test_each_command_of_a_batch_has_its_own_outcome(url: str) -> None:
         assert await sql.fetchval("SELECT count(*) FROM twofold.calls") == 3
 
 
+async def test_each_command_of_a_batch_is_recorded_as_that_of_its_own_user(url: str) -> None:
+    """Nothing stays of the command before it: not its user, nor what it belongs to and was caused by."""
+    about: list[dict[str, str]] = [
+        {"actor": "eve", "correlation_id": "k-1", "causation_id": "z-1"},
+        {},
+        {"actor": "adam"},
+        {"causation_id": "z-2"},
+        {"correlation_id": "k-2"},
+        {"actor": "refused"},
+    ]
+    async with app.open(url, work=False) as running, session(url) as sql:
+        asked = {f"c-{n}": about[n % len(about)] for n in range(30)}
+        calls = [
+            running.call(create_user, CreateUser("" if who.get("actor") == "refused" else id), command_id=id, **who)
+            for id, who in asked.items()
+        ]
+        outcomes = await asyncio.gather(*map(outcome, calls))
+        recorded = 0
+        for id, done in zip(asked, outcomes, strict=True):
+            if isinstance(done, Rejected):
+                continue
+            [fact] = await running.history(f"user-{done.answer}")
+            who = asked[id]
+            assert (fact.event, fact.command_id) == (UserCreated(id, who.get("actor")), id)
+            assert (fact.actor, fact.causation_id) == (who.get("actor"), who.get("causation_id"))
+            assert fact.correlation_id == who.get("correlation_id", id)
+            recorded += 1
+        assert recorded == 25
+        assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM twofold.events") < recorded, "they were batches"
+
+
 async def test_what_is_checked_only_as_the_transaction_ends_fails_its_own_command(url: str) -> None:
     async with app.open(url, work=False) as running:
         execute(url, "ALTER TABLE tb_user ADD CONSTRAINT namesake UNIQUE (name) DEFERRABLE INITIALLY DEFERRED")
