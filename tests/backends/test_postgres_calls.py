@@ -253,6 +253,31 @@ async def test_however_many_are_to_be_forgotten_one_connection_does_it(
         assert len(forgetters) == 1
 
 
+async def test_ids_that_come_while_others_are_forgotten_are_forgotten_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next one that is added, or when the App is closed; each once."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    async with session(url) as sql, session(url) as other:
+        async with app.open(url, work=False) as running:
+            await sql.execute("INSERT INTO twofold.calls (command_id, command) SELECT 'c' || n, '' FROM generate_series(0, 6) n")
+            forget = running.log.sql._forgetting  # type: ignore[attr-defined]
+            async with other.transaction():
+                await other.execute("LOCK TABLE twofold.calls IN ACCESS EXCLUSIVE MODE")
+                forget.add(["c0", "c1"])
+
+                async def waits() -> bool:
+                    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'"
+                    return await sql.fetchval(waiting) == 1
+
+                await eventually(waits)
+                forget.add(["c2", "c3", "c4"])
+            await forget._task
+            assert await sql.fetchval("SELECT array_agg(command_id ORDER BY 1) FROM twofold.calls") == ["c2", "c3", "c4", "c5", "c6"]
+            forget.add(["c5"])
+        assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("c6",)]
+
+
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
