@@ -228,6 +228,15 @@ def test_what_a_model_holds_beside_its_fields_is_copied_too() -> None:
     assert (private._parts, extra.more) == ([1], [1])  # type: ignore[attr-defined]
 
 
+def test_a_key_that_can_be_changed_is_copied_with_its_dict() -> None:
+    kept = Kept({Plain([1]): "a", (1, Plain([2])): "b"})
+    for _ in range(2):
+        one, (_, other) = kept.own()
+        assert (one.part, other.part) == ([1], [2])
+        one.part.append(3)
+        other.part.append(3)
+
+
 def test_what_cannot_be_copied_is_shared() -> None:
     class Stubborn:
         def __init__(self) -> None:
