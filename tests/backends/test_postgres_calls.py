@@ -260,20 +260,28 @@ async def test_ids_that_come_while_others_are_forgotten_are_forgotten_too(
     monkeypatch.setattr(forgetting, "AT_ONCE", 2)
     async with session(url) as sql, session(url) as other:
         async with app.open(url, work=False) as running:
-            await sql.execute("INSERT INTO twofold.calls (command_id, command) SELECT 'c' || n, '' FROM generate_series(0, 6) n")
+            await sql.execute(
+                "INSERT INTO twofold.calls (command_id, command) SELECT 'c' || n, '' FROM generate_series(0, 6) n"
+            )
             forget = running.log.sql._forgetting  # type: ignore[attr-defined]
             async with other.transaction():
                 await other.execute("LOCK TABLE twofold.calls IN ACCESS EXCLUSIVE MODE")
                 forget.add(["c0", "c1"])
 
                 async def waits() -> bool:
-                    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'relation'"
-                    return await sql.fetchval(waiting) == 1
+                    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    return await sql.fetchval(f"{here} AND wait_event = 'relation'") == 1
 
                 await eventually(waits)
                 forget.add(["c2", "c3", "c4"])
             await forget._task
-            assert await sql.fetchval("SELECT array_agg(command_id ORDER BY 1) FROM twofold.calls") == ["c2", "c3", "c4", "c5", "c6"]
+            assert await sql.fetchval("SELECT array_agg(command_id ORDER BY 1) FROM twofold.calls") == [
+                "c2",
+                "c3",
+                "c4",
+                "c5",
+                "c6",
+            ]
             forget.add(["c5"])
         assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("c6",)]
 
@@ -327,22 +335,24 @@ async def test_each_command_of_a_batch_is_recorded_as_that_of_its_own_user(url: 
     async with app.open(url, work=False) as running, session(url) as sql:
         asked = {f"c-{n}": about[n % len(about)] for n in range(30)}
         calls = [
-            running.call(create_user, CreateUser("" if who.get("actor") == "refused" else id), command_id=id, **who)
-            for id, who in asked.items()
+            running.call(create_user, CreateUser("" if who.get("actor") == "refused" else name), command_id=name, **who)
+            for name, who in asked.items()
         ]
         outcomes = await asyncio.gather(*map(outcome, calls))
         recorded = 0
-        for id, done in zip(asked, outcomes, strict=True):
+        for name, done in zip(asked, outcomes, strict=True):
             if isinstance(done, Rejected):
                 continue
             [fact] = await running.history(f"user-{done.answer}")
-            who = asked[id]
-            assert (fact.event, fact.command_id) == (UserCreated(id, who.get("actor")), id)
+            who = asked[name]
+            assert (fact.event, fact.command_id) == (UserCreated(name, who.get("actor")), name)
             assert (fact.actor, fact.causation_id) == (who.get("actor"), who.get("causation_id"))
-            assert fact.correlation_id == who.get("correlation_id", id)
+            assert fact.correlation_id == who.get("correlation_id", name)
             recorded += 1
         assert recorded == 25
-        assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM twofold.events") < recorded, "they were batches"
+        assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM twofold.events") < recorded, (
+            "they were batches"
+        )
 
 
 async def test_what_is_checked_only_as_the_transaction_ends_fails_its_own_command(url: str) -> None:

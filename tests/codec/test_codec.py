@@ -409,7 +409,9 @@ class Due:
 def test_an_older_schema_holds_the_same_moment_in_any_zone(offset: timedelta) -> None:
     """JSON leaves out the seconds of an offset: such a time is written again, in UTC and with the older schema."""
     step, down = (lambda old: {**old, "place": "here"}), (lambda new: {"at": new["at"]})
-    written = codec(Due, Due=Stored("Due", 2, [step], [down], write=1)).encode(Due(datetime(2026, 3, 4, 5, tzinfo=timezone(offset))))
+    written = codec(Due, Due=Stored("Due", 2, [step], [down], write=1)).encode(
+        Due(datetime(2026, 3, 4, 5, tzinfo=timezone(offset)))
+    )
     moment = (datetime(2026, 3, 4, 5, tzinfo=UTC) - offset).isoformat().replace("+00:00", "Z")
     assert (written.schema, written.data.decode()) == (1, f'{{"at":"{moment}"}}')
     assert written.event == Due(datetime(2026, 3, 4, 5, tzinfo=timezone(offset)))

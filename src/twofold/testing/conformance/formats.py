@@ -116,7 +116,7 @@ class FormatConformance(OnBackend):
         self, log: LogStore, store: Rows, field: str, indexed: bool
     ) -> None:
         """Some stores index only their beginnings, in which these are equal, or just are not."""
-        long = "日" * 750 if field == "text" else b"\xe6" * 750
+        long: Any = "日" * 750 if field == "text" else b"\xe6" * 750
         one, other = ("a", "b") if field == "text" else (b"a", b"b")
         ordered: list[Any] = [long[:599], long[:600], long[:601], long, long + one, long + other, long + other + one]
         model = await ReadModel.of(log, store, [field] if indexed else [])

@@ -297,7 +297,9 @@ class RowConformance(OnBackend):
         others = [labelled("a_b", 1), labelled("a_b", 20), labelled("a_b", 200), labelled("axb", 1), labelled("axb", 2)]
         for table in [*others, labelled("a_b", 2)]:
             claim = await prepared(store, table)
-            await store.commit(table, claim, BEGINNING, at(1), Changes({("a",): ("a", '["x"]')}, [parked("row", "b", 1)]))
+            await store.commit(
+                table, claim, BEGINNING, at(1), Changes({("a",): ("a", '["x"]')}, [parked("row", "b", 1)])
+            )
             await store.checkpoints.release(claim)
         await store.drop(labelled("a_b", 2).follows)
         assert {table.follows for table in await store.tables()} == {table.follows for table in others}
