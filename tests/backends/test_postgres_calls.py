@@ -1,7 +1,8 @@
 """SQL commands: PostgreSQL functions that decide, many in a transaction, each with an outcome of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -284,6 +285,34 @@ async def test_ids_that_come_while_others_are_forgotten_are_forgotten_too(
             ]
             forget.add(["c5"])
         assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("c6",)]
+
+
+async def test_what_is_being_forgotten_when_the_store_is_closed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the rest is forgotten after it, so that no id stays in the database."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    free, forgotten = asyncio.Event(), list[str]()
+
+    class Busy:
+        """A database whose connections are in use."""
+
+        @asynccontextmanager
+        async def connection(self, deadline: float) -> AsyncIterator[Any]:
+            await free.wait()
+            yield self
+
+        async def execute(self, statement: str, ids: list[str]) -> None:
+            forgotten.extend(ids)
+
+    forget = forgetting.Forgetting(Busy())  # type: ignore[arg-type]
+    forget.add(["a", "b"])
+    await asyncio.sleep(0)
+    forget.add(["c"])
+    closing = asyncio.create_task(forget.close())
+    await asyncio.sleep(0.001)
+    assert not closing.done()
+    free.set()
+    await closing
+    assert forgotten == ["a", "b", "c"]
 
 
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -16,7 +16,7 @@ from devservers.postgres import execute
 from tests.backends.postgres_session import session
 from twofold import App, Decider, Projection, Recorded, Rejected, Running, Stored, VersionConflict
 from twofold.backends.postgres.forms import install
-from twofold.messages import BEGINNING
+from twofold.messages import BEGINNING, Stream
 from twofold.sql.forms import forms_of
 from twofold.testing.conformance.everything import IN_ORDER, Everything
 
@@ -534,6 +534,20 @@ async def test_a_release_that_is_opened_here_for_the_first_time_takes_no_event_f
             assert "in its current schema 2 has" in refused.value.hint
         await note(sql, "bill-1", None, paid(3))
         assert [row[0] for row in await sql.fetch("SELECT schema FROM twofold.events ORDER BY position")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 200, "é-" * 100])
+@pytest.mark.parametrize("category", ["p", "p" * 63])
+async def test_names_of_streams_are_as_long_as_they_may_be(url: str, category: str, name: str) -> None:
+    """The same from SQL as from Python; a character more is refused."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        stream = Stream(category, name)
+        await note(sql, str(stream), 0, {"type": "Tagged", "data": {"name": "a"}})
+        [fact] = await running.history(str(stream))
+        assert (fact.stream, fact.version) == (stream, 1)
+        for wrong in (f"{category}-{name:x<201}", f"{category:p<64}-{name}", f"{category}-"):
+            with pytest.raises(asyncpg.PostgresError, match="a stream is named category-id"):
+                await note(sql, wrong, 0, {"type": "Tagged", "data": {"name": "a"}})
 
 
 @pytest.mark.parametrize("name", ["command_id", "actor", "correlation_id", "causation_id"])
