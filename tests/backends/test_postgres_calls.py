@@ -287,7 +287,10 @@ async def test_ids_that_come_while_others_are_forgotten_are_forgotten_too(
         assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("c6",)]
 
 
-async def test_what_is_being_forgotten_when_the_store_is_closed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("rest", [[], ["c"]])
+async def test_what_is_being_forgotten_when_the_store_is_closed_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, rest: list[str]
+) -> None:
     """And the rest is forgotten after it, so that no id stays in the database."""
     monkeypatch.setattr(forgetting, "AT_ONCE", 2)
     free, forgotten = asyncio.Event(), list[str]()
@@ -306,13 +309,13 @@ async def test_what_is_being_forgotten_when_the_store_is_closed_is_waited_for(mo
     forget = forgetting.Forgetting(Busy())  # type: ignore[arg-type]
     forget.add(["a", "b"])
     await asyncio.sleep(0)
-    forget.add(["c"])
+    forget.add(rest)
     closing = asyncio.create_task(forget.close())
     await asyncio.sleep(0.001)
     assert not closing.done()
     free.set()
     await closing
-    assert forgotten == ["a", "b", "c"]
+    assert forgotten == ["a", "b", *rest]
 
 
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
