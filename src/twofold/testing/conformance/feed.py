@@ -185,7 +185,7 @@ class FeedConformance(OnBackend):
             position = (await log.read(position, 10)).upto
 
     async def test_who_has_read_everything_waits_in_peace(self, log: LogStore, other_log: LogStore) -> None:
-        """A follower at the head does not read again and again, whoever appended what it has read."""
+        """A follower at the head does not read again and again, whichever process appended the last event."""
         position, clock = BEGINNING, asyncio.get_running_loop().time
         for writer in (log, other_log):
             await appended(writer, "note-1", "a")
