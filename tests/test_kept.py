@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from twofold.kept import Kept, is_fixed, is_fixed_class, own
 
@@ -86,6 +86,17 @@ class OpenModel(BaseModel):
     part: Any = 0
 
 
+class PrivateModel(BaseModel):
+    model_config = ConfigDict(frozen=True)
+    part: int = 0
+    _parts: list[int] = PrivateAttr(default_factory=lambda: [1])
+
+
+class ExtraModel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="allow")
+    part: int = 0
+
+
 class Plain:
     def __init__(self, part: Any = 0) -> None:
         self.part = part
@@ -144,6 +155,9 @@ CHANGEABLE = [
     Model(part=[1]),
     OpenModel(part=1),
     Frozen(OpenModel(part=1)),
+    PrivateModel(),
+    Frozen((PrivateModel(),)),
+    ExtraModel(part=1, more=[1]),  # type: ignore[call-arg]
     Plain([1]),
     defaultdict(list, a=[1]),
     MappingProxyType({"a": [1]}),
@@ -202,6 +216,25 @@ def test_a_copy_shares_what_cannot_be_changed_and_keeps_its_shape() -> None:
     one, other = copy.part["same"]
     assert one is other is copy.part["slots"].part
     assert one is not same
+
+
+def test_what_a_model_holds_beside_its_fields_is_copied_too() -> None:
+    """Its private attributes, and fields that it does not declare."""
+    kept = Kept((PrivateModel(), ExtraModel(part=1, more=[1])))  # type: ignore[call-arg]
+    private, extra = kept.own()
+    private._parts.append(2)
+    extra.more.append(2)  # type: ignore[attr-defined]
+    private, extra = kept.own()
+    assert (private._parts, extra.more) == ([1], [1])  # type: ignore[attr-defined]
+
+
+def test_a_key_that_can_be_changed_is_copied_with_its_dict() -> None:
+    kept = Kept({Plain([1]): "a", (1, Plain([2])): "b"})
+    for _ in range(2):
+        one, (_, other) = kept.own()
+        assert (one.part, other.part) == ([1], [2])
+        one.part.append(3)
+        other.part.append(3)
 
 
 def test_what_cannot_be_copied_is_shared() -> None:
@@ -267,7 +300,10 @@ def test_a_class_whose_events_cannot_be_changed(cls: type) -> None:
         OpenStruct,
         ListModel,
         OpenModel,
+        PrivateModel,
+        ExtraModel,
         one_of(ListModel),
+        one_of(tuple[PrivateModel, ...]),
         *map(one_of, [list[int], dict[str, int], set[int], Mapping[str, int], Any, Typed, tuple[list[int], ...], Open]),
     ],
 )

@@ -238,7 +238,7 @@ def _is_fixed_type(node: Any) -> bool:
             if isinstance(node, _CHANGEABLE) or (is_class and not _is_frozen(cls)):
                 return False
             if isinstance(node, msgspec.inspect.CustomType):
-                if not _is_frozen(cls):
+                if not _is_frozen(cls) or cls.__private_attributes__ or cls.model_config.get("extra") == "allow":
                     return False
                 open_.extend(msgspec.inspect.type_info(one.annotation) for one in cls.model_fields.values())
             open_.extend(getattr(node, name) for name in node.__struct_fields__ if name not in ("cls", "default"))

@@ -1,7 +1,8 @@
 """SQL commands: PostgreSQL functions that decide, many in a transaction, each with an outcome of its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -253,6 +254,70 @@ async def test_however_many_are_to_be_forgotten_one_connection_does_it(
         assert len(forgetters) == 1
 
 
+async def test_ids_that_come_while_others_are_forgotten_are_forgotten_too(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next one that is added, or when the App is closed; each once."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    async with session(url) as sql, session(url) as other:
+        async with app.open(url, work=False) as running:
+            await sql.execute(
+                "INSERT INTO twofold.calls (command_id, command) SELECT 'c' || n, '' FROM generate_series(0, 6) n"
+            )
+            forget = running.log.sql._forgetting  # type: ignore[attr-defined]
+            async with other.transaction():
+                await other.execute("LOCK TABLE twofold.calls IN ACCESS EXCLUSIVE MODE")
+                forget.add(["c0", "c1"])
+
+                async def waits() -> bool:
+                    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+                    return await sql.fetchval(f"{here} AND wait_event = 'relation'") == 1
+
+                await eventually(waits)
+                forget.add(["c2", "c3", "c4"])
+            await forget._task
+            assert await sql.fetchval("SELECT array_agg(command_id ORDER BY 1) FROM twofold.calls") == [
+                "c2",
+                "c3",
+                "c4",
+                "c5",
+                "c6",
+            ]
+            forget.add(["c5"])
+        assert await sql.fetch("SELECT command_id FROM twofold.calls") == [("c6",)]
+
+
+@pytest.mark.parametrize("rest", [[], ["c"]])
+async def test_what_is_being_forgotten_when_the_store_is_closed_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, rest: list[str]
+) -> None:
+    """And the rest is forgotten after it, so that no id stays in the database."""
+    monkeypatch.setattr(forgetting, "AT_ONCE", 2)
+    free, forgotten = asyncio.Event(), list[str]()
+
+    class Busy:
+        """A database whose connections are in use."""
+
+        @asynccontextmanager
+        async def connection(self, deadline: float) -> AsyncIterator[Any]:
+            await free.wait()
+            yield self
+
+        async def execute(self, statement: str, ids: list[str]) -> None:
+            forgotten.extend(ids)
+
+    forget = forgetting.Forgetting(Busy())  # type: ignore[arg-type]
+    forget.add(["a", "b"])
+    await asyncio.sleep(0)
+    forget.add(rest)
+    closing = asyncio.create_task(forget.close())
+    await asyncio.sleep(0.001)
+    assert not closing.done()
+    free.set()
+    await closing
+    assert forgotten == ["a", "b", *rest]
+
+
 async def test_an_id_that_cannot_be_forgotten_fails_nothing(url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with app.open(url, work=False) as running, session(url) as sql:
         await sql.execute("ALTER TABLE twofold.calls RENAME TO other")
@@ -287,6 +352,39 @@ async def test_each_command_of_a_batch_has_its_own_outcome(url: str) -> None:
         assert await sql.fetchval("SELECT array_agg(name ORDER BY name) FROM tb_user") == ["Ann 2", "Bob"]
         assert [row[0] for row in await sql.fetch("SELECT position FROM twofold.events ORDER BY 1")] == [1, 2, 3]
         assert await sql.fetchval("SELECT count(*) FROM twofold.calls") == 3
+
+
+async def test_each_command_of_a_batch_is_recorded_as_that_of_its_own_user(url: str) -> None:
+    """Nothing stays of the command before it: not its user, nor what it belongs to and was caused by."""
+    about: list[dict[str, str]] = [
+        {"actor": "eve", "correlation_id": "k-1", "causation_id": "z-1"},
+        {},
+        {"actor": "adam"},
+        {"causation_id": "z-2"},
+        {"correlation_id": "k-2"},
+        {"actor": "refused"},
+    ]
+    async with app.open(url, work=False) as running, session(url) as sql:
+        asked = {f"c-{n}": about[n % len(about)] for n in range(30)}
+        calls = [
+            running.call(create_user, CreateUser("" if who.get("actor") == "refused" else name), command_id=name, **who)
+            for name, who in asked.items()
+        ]
+        outcomes = await asyncio.gather(*map(outcome, calls))
+        recorded = 0
+        for name, done in zip(asked, outcomes, strict=True):
+            if isinstance(done, Rejected):
+                continue
+            [fact] = await running.history(f"user-{done.answer}")
+            who = asked[name]
+            assert (fact.event, fact.command_id) == (UserCreated(name, who.get("actor")), name)
+            assert (fact.actor, fact.causation_id) == (who.get("actor"), who.get("causation_id"))
+            assert fact.correlation_id == who.get("correlation_id", name)
+            recorded += 1
+        assert recorded == 25
+        assert await sql.fetchval("SELECT count(DISTINCT xmin::text) FROM twofold.events") < recorded, (
+            "they were batches"
+        )
 
 
 async def test_what_is_checked_only_as_the_transaction_ends_fails_its_own_command(url: str) -> None:

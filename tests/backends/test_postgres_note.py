@@ -16,7 +16,7 @@ from devservers.postgres import execute
 from tests.backends.postgres_session import session
 from twofold import App, Decider, Projection, Recorded, Rejected, Running, Stored, VersionConflict
 from twofold.backends.postgres.forms import install
-from twofold.messages import BEGINNING
+from twofold.messages import BEGINNING, Stream
 from twofold.sql.forms import forms_of
 from twofold.testing.conformance.everything import IN_ORDER, Everything
 
@@ -81,7 +81,8 @@ def declared(app: str, cls: type, stored: Stored) -> App:
         return row
 
     see.__annotations__["event"] = cls
-    return App(app, projections=[Projection("seen", Seen, see, version=stored.schema)], stored={cls: stored})
+    seen = Projection(f"seen_by_{app}", Seen, see, version=stored.schema)
+    return App(app, projections=[seen], stored={cls: stored})
 
 
 def see(row: Seen, event: Tagged, recorded: Recorded) -> Seen | None:
@@ -510,6 +511,43 @@ async def test_an_event_that_fits_several_schemas_has_the_highest(url: str) -> N
         async with older.open(url, work=False):
             await note(sql, "bill-1", None, paid(3))
         assert [row[0] for row in await sql.fetch("SELECT schema FROM twofold.events ORDER BY position")] == [1, 2, 2]
+
+
+@pytest.mark.parametrize("other", ["shop", "office"])
+async def test_a_release_that_is_opened_here_for_the_first_time_takes_no_event_from_a_newer_one(
+    url: str, other: str
+) -> None:
+    """An older one, as after a step back, or of another App: its form is the last to be made, not the highest."""
+
+    @dataclass(frozen=True)
+    class Newer:
+        amount: int
+        currency: str = "EUR"
+
+    newer = declared("shop", Newer, Stored("Paid", 2, [lambda data: data]))
+    async with newer.open(url, work=False), session(url) as sql:
+        await note(sql, "bill-1", None, paid(1))
+        async with declared(other, Paid, Stored("Paid")).open(url, work=False):
+            await note(sql, "bill-1", None, paid(2))
+            with pytest.raises(asyncpg.PostgresError, match=r"Paid has no field 'colour'") as refused:
+                await note(sql, "bill-1", None, {"type": "Paid", "data": {"amount": 1, "colour": "red"}})
+            assert "in its current schema 2 has" in refused.value.hint
+        await note(sql, "bill-1", None, paid(3))
+        assert [row[0] for row in await sql.fetch("SELECT schema FROM twofold.events ORDER BY position")] == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 200, "é-" * 100])
+@pytest.mark.parametrize("category", ["p", "p" * 63])
+async def test_names_of_streams_are_as_long_as_they_may_be(url: str, category: str, name: str) -> None:
+    """The same from SQL as from Python; a character more is refused."""
+    async with app.open(url, work=False) as running, session(url) as sql:
+        stream = Stream(category, name)
+        await note(sql, str(stream), 0, {"type": "Tagged", "data": {"name": "a"}})
+        [fact] = await running.history(str(stream))
+        assert (fact.stream, fact.version) == (stream, 1)
+        for wrong in (f"{category}-{name:x<201}", f"{category:p<64}-{name}", f"{category}-"):
+            with pytest.raises(asyncpg.PostgresError, match="a stream is named category-id"):
+                await note(sql, wrong, 0, {"type": "Tagged", "data": {"name": "a"}})
 
 
 @pytest.mark.parametrize("name", ["command_id", "actor", "correlation_id", "causation_id"])

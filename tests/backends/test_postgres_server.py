@@ -656,6 +656,26 @@ async def test_g11_an_older_copy_of_the_log_is_noticed(database: str, postgres_u
         await asyncio.wait_for(store.wait(at(2), 0.05), 5)
 
 
+async def test_who_reads_a_log_that_has_become_shorter_waits_for_its_new_events(database: str) -> None:
+    """What was heard of its former end no longer counts: nobody asks again and again until it is that long again."""
+    async with opened(database) as store:
+        await appended(store, "note-1", "a", "b", "c", "d")
+        assert (await store.read(BEGINNING, 10)).upto == at(4)
+        execute(database, "DELETE FROM twofold.events WHERE position > 2; DELETE FROM twofold.commands")
+        position, looks, clock = at(2), 0, asyncio.get_running_loop().time
+        end = clock() + 0.2
+        while clock() < end:
+            assert (await store.read(position, 10)).upto == position
+            await store.wait(position, max(0.0, end - clock()))
+            looks += 1
+        assert looks < 50
+        waiting = asyncio.create_task(store.wait(position, 60))
+        await asyncio.sleep(0)
+        await appended(store, "note-1", "e")
+        await asyncio.wait_for(waiting, 30)
+        assert (await store.read(position, 10)).upto == at(3)
+
+
 async def test_g11_a_log_that_is_gone_is_noticed(
     database: str, new_database: Callable[[], str], postgres_url: str
 ) -> None:

@@ -29,6 +29,7 @@ from twofold.backends.ports import LogStore, Rows
 from twofold.backends.sqlalchemy import definitions, dialects
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definition
+from twofold.backends.sqlalchemy.read_store import SqlReadStore
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
@@ -167,6 +168,33 @@ async def test_a_server_that_is_down_is_unavailable_and_comes_back() -> None:
         running.start()
         assert await store.tables() == []
         await store.close()
+
+
+async def test_who_waits_while_the_database_goes_away_hears_of_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait ends, so that the caller reads and meets the error; once the database is back, waiting works again."""
+    store = await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+    assert isinstance(store, SqlReadStore)
+    claim = await prepared(store, tally())
+
+    async def away(work: Any) -> Any:
+        raise Unavailable("the database is away")
+
+    async with asyncio.timeout(60):
+        await store.wait(claim.follower, BEGINNING, 3_600)
+        waiting = [asyncio.create_task(store.wait(claim.follower, BEGINNING, 3_600)) for _ in range(2)]
+        await asyncio.sleep(0)
+        with monkeypatch.context() as patched:
+            patched.setattr(store._database, "snapshot", away)
+            await asyncio.gather(*waiting)
+        await store.wait(claim.follower, BEGINNING, 3_600)
+        later = asyncio.create_task(store.wait(claim.follower, BEGINNING, 3_600))
+        await asyncio.sleep(0)
+        with closing(sqlite3.connect(tmp_path / "x.db", timeout=10)) as another, another:
+            another.execute("UPDATE twofold_checkpoints SET position = 1")
+        await later
+    await store.close()
 
 
 @pytest.mark.parametrize("method", ["transaction", "alone", "snapshot"])

@@ -132,7 +132,8 @@ async def test_a_rebuild_leaves_views_triggers_and_indexes_as_they_are(url: str,
     """Those of users, on the name and on the table itself; ours are not made twice."""
     user.execute("CREATE VIEW report AS SELECT id, deposits FROM balance")
     user.execute("CREATE VIEW deep AS SELECT id FROM twofold_balance_v1")
-    user.execute("CREATE INDEX twofold_balance_v1_mine ON twofold_balance_v1 (deposits)")
+    for name in ("twofold_balance_v1_mine", "twofold_balance_v1_1_mine"):
+        user.execute(f"CREATE INDEX {name} ON twofold_balance_v1 (deposits)")
     user.execute("CREATE TABLE audit (id)")
     audit = "CREATE TRIGGER audited AFTER INSERT ON twofold_balance_v1 BEGIN INSERT INTO audit VALUES (new.id); END"
     user.execute(audit)
@@ -149,6 +150,7 @@ async def test_a_rebuild_leaves_views_triggers_and_indexes_as_they_are(url: str,
     made = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = 'twofold_balance_v1'"
     assert sorted(sql.partition(" ON ")[2] for (sql,) in user.execute(made)) == [
         '"twofold_balance_v1" ("total")',
+        "twofold_balance_v1 (deposits)",
         "twofold_balance_v1 (deposits)",
     ]
     assert user.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name GLOB '*~*'").fetchone() == (

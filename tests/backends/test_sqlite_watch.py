@@ -4,13 +4,17 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
 
 from twofold.backends.sqlite.connection import open_file
+from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.watch import LONGEST_PAUSE_S, Watch
 from twofold.feed.doorbell import Doorbell
+from twofold.feed.feed import FeedPage
+from twofold.testing.conformance.material import appended, value
 
 FOREVER_S = 3_600.0
 
@@ -114,3 +118,35 @@ async def test_nothing_is_polled_while_nobody_waits(watch: Watch, other: apsw.Co
     await watch.wait(FOREVER_S)
     await watch.wait(0.01)
     assert not watch._wanted.is_set()
+
+
+async def test_an_append_that_comes_while_an_empty_page_is_read_ends_the_next_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody else who waited has heard all bells meanwhile: the reader must not wait for the next one."""
+    log = SqliteLog(tmp_path / "log.db")
+    await log.open()
+    after = (await appended(log, "note-1", "a")).position
+    page, looked, go_on = log._page, threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> FeedPage:
+        found = page(*arguments)
+        looked.set()
+        assert go_on.wait(30)
+        return found
+
+    monkeypatch.setattr(log, "_page", slow)
+    await log._file.wait(FOREVER_S)  # the watch has begun
+    reading = asyncio.create_task(log.read(after, 10))
+    await asyncio.to_thread(looked.wait)
+    waiting = asyncio.create_task(log._file.wait(FOREVER_S))
+    await asyncio.sleep(0)
+    await appended(log, "note-1", "b")
+    await waiting
+    await log._file.wait(1)  # the watch has seen the append, too
+    go_on.set()
+    assert (await reading).upto == after
+    async with asyncio.timeout(20):
+        await log.wait(after, FOREVER_S)
+    assert [value(entry) for entry in (await log.read(after, 10)).entries] == ["b"]
+    await log.close()

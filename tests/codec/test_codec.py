@@ -395,6 +395,28 @@ def test_new_code_can_write_what_old_code_reads() -> None:
     assert new.decode(entry(written, schema=3, data=b'{"value":"1","currency":"CHF"}')) == Paid(Decimal(1), "CHF")
 
 
+@dataclass(frozen=True)
+class Due:
+    at: datetime
+    place: str = "here"
+
+
+@pytest.mark.parametrize(
+    "offset",
+    [timedelta(hours=2), timedelta(hours=-5, minutes=-30), timedelta(seconds=20), timedelta(minutes=53, seconds=28)],
+    ids=str,
+)
+def test_an_older_schema_holds_the_same_moment_in_any_zone(offset: timedelta) -> None:
+    """JSON leaves out the seconds of an offset: such a time is written again, in UTC and with the older schema."""
+    step, down = (lambda old: {**old, "place": "here"}), (lambda new: {"at": new["at"]})
+    written = codec(Due, Due=Stored("Due", 2, [step], [down], write=1)).encode(
+        Due(datetime(2026, 3, 4, 5, tzinfo=timezone(offset)))
+    )
+    moment = (datetime(2026, 3, 4, 5, tzinfo=UTC) - offset).isoformat().replace("+00:00", "Z")
+    assert (written.schema, written.data.decode()) == (1, f'{{"at":"{moment}"}}')
+    assert written.event == Due(datetime(2026, 3, 4, 5, tzinfo=timezone(offset)))
+
+
 def test_one_step_down_is_the_last_of_the_downcasters() -> None:
     for downcasters in ([amount_again], [without_currency, amount_again]):
         known = codec(Paid, Paid=Stored("Paid", 3, [add_currency, rename_amount], downcasters, write=2))

@@ -229,6 +229,8 @@ def test_what_is_the_same(value: Any, read: Any) -> None:
         (Better("a"), Place("a"), "Put"),
         (SeenBetter(owner="a"), Seen(owner="a"), "Put"),
         (Seen(owner="a", more=1), Seen(owner="a"), "Put.more"),
+        (Seen(owner="a"), Seen(owner="a", more=1), "Put.more"),
+        (Seen(owner="a", one=1), Seen(owner="a", other=1), "Put.one"),
         (Attrs(TWICE, Rank.HIGH), Attrs(TWICE, Size.SMALL), "Put.note"),
         (private(Seen(owner="a")), Seen(owner="a"), "Put._by"),
     ],

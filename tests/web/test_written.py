@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, fields, make_dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path
@@ -17,6 +17,7 @@ import httpx2
 import msgspec
 import pytest
 
+from devservers.postgres import execute
 from twofold import App, Projection, Recorded, Running, Stored, Stream
 from twofold.api import Api, nobody
 from twofold.backends.sqlite.as_json import ARGUMENTS, object_of
@@ -283,3 +284,20 @@ def test_one_unusual_value_is_enough_in_whichever_part_of_a_long_row(place: int)
     usual = [["1 > 2"] if number == place else [] for number in range(ARGUMENTS + 1)]
     db = apsw.Connection(":memory:")
     assert db.execute(f"SELECT {object_of(members, usual, chr(39) + UNUSUAL + chr(39))}").fetchone() == (UNUSUAL,)
+
+
+@pytest.mark.parametrize("setting", ["timezone = 'Asia/Kolkata'", "datestyle = 'German'", "lc_numeric = 'C'"])
+async def test_the_settings_of_a_role_change_nothing(new_database: Callable[[], str], setting: str) -> None:
+    """PostgreSQL writes times in the zone of the session, unless it is told otherwise."""
+    url, form = new_database(), JsonForm()
+    execute(url, f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || $x${setting}$x$; END $$")
+    quick, slow = written(things, form), as_json(things, form=form)
+    async with app.open(url) as running:
+        await put(running, FULL, *EDGES)
+        for thing in (FULL, *EDGES):
+            row = await running.get(quick, thing.thing_id)
+            assert body(row, form) == body(await running.get(slow, thing.thing_id), form)
+        assert isinstance(await running.get(quick, "full"), msgspec.Raw)
+        assert body((await running.find(quick)).rows, form) == body((await running.find(slow)).rows, form)
+        first, *_ = await running.history("thing-full")
+        assert (await running.get(things, "full"), first.recorded_at.utcoffset()) == (FULL, timedelta(0))

@@ -9,6 +9,7 @@ from twofold.backends.memory import MemoryLog
 from twofold.errors import Closed, TwofoldError, VersionConflict
 from twofold.messages import Append, Position, Receipt
 from twofold.testing.conformance.material import append, event, values
+from twofold.write import apart as apart_module
 from twofold.write.apart import Apart
 from twofold.write.commits import Commits
 
@@ -82,3 +83,21 @@ async def test_what_is_under_way_is_stored_before_it_is_closed() -> None:
     assert await values(log) == ["a"]
     with pytest.raises(Closed):
         await apart.append(append("note-1", event("b")))
+
+
+async def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way is stored; what only waits is not begun any more."""
+    monkeypatch.setattr(apart_module, "MAX_QUEUED", 1)
+    log = Slow()
+    apart = Apart(log)
+    under_way, waiting = [asyncio.create_task(apart.append(append("note-1", event(name)))) for name in "ab"]
+    await asyncio.sleep(0.001)
+    assert log.sizes == [1]
+    closing = asyncio.create_task(apart.close())
+    await asyncio.sleep(0)
+    log.go_on.set()
+    assert (await under_way).events == 1
+    with pytest.raises(Closed):
+        await waiting
+    await closing
+    assert await values(log) == ["a"]

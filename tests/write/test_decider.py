@@ -143,3 +143,32 @@ def test_given_when_then_says_what_happens() -> None:
 def test_given_when_then_fails_where_it_should(wrong: Any) -> None:
     with pytest.raises(AssertionError, match=r"Put|cannot be written"):
         wrong()
+
+
+@dataclass
+class Gathered:
+    """An event that can be changed, as it should not be."""
+
+    names: list[str]
+
+
+def nothing_more(command: Gathered, state: list[str]) -> list[Gathered]:
+    return []
+
+
+def keep_all(state: list[str], event: Gathered) -> list[str]:
+    event.names.reverse()
+    state += event.names
+    return state
+
+
+def test_a_state_is_the_same_again_whatever_evolve_does_with_it_and_the_events() -> None:
+    """A test of the domain goes on with the events that it has, and so does the next one."""
+    gathering: Decider[Gathered, list[str], Gathered] = Decider("gathering", [], nothing_more, keep_all)
+    events = [Gathered(["a", "b"]), Gathered(["c", "d"])]
+    first = gathering.state(events)
+    assert first == ["b", "a", "d", "c"]
+    first.clear()
+    assert gathering.state(events) == ["b", "a", "d", "c"]
+    assert events == [Gathered(["a", "b"]), Gathered(["c", "d"])]
+    assert gathering.state([]) == []

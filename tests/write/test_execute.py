@@ -244,6 +244,26 @@ def test_an_empty_decision_is_kept_only_where_it_can_be_asked_for_again() -> Non
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("decider", [totals, documents])
+@pytest.mark.parametrize("command_id", [None, "nothing"])
+def test_the_receipt_of_nothing_to_do_names_what_was_seen(
+    decider: Decider[Add, Total, Any], command_id: str | None
+) -> None:
+    """Whether the state was cached, loaded, or partly both; others have appended to other streams since."""
+
+    async def main() -> None:
+        log = Busy(interruptions=0)
+        here, elsewhere, new = (executor(log).execute for _ in range(3))
+        for number, (appending, asking) in enumerate([(here, here), (elsewhere, here), (elsewhere, new)]):
+            last = (await appending(decider, "a", Add(1))).receipt
+            await elsewhere(decider, "b", Add(1))
+            nothing = await asking(decider, "a", Add(0), command_id=command_id and f"{command_id} {number}")
+            seen = nothing.receipt
+            assert (seen.version, seen.events, seen.position) == (last.version, 0, last.position)
+
+    virtual_time.run(main())
+
+
 def test_a_state_that_is_ahead_of_its_stream_is_forgotten() -> None:
     """Recent states are cached; if the log has lost events, the conflict shows it, and the state is loaded again."""
 

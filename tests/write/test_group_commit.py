@@ -20,6 +20,7 @@ from twofold.messages import Append, Position, Receipt
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import append, event
 from twofold.write import group_commit
+from twofold.write.apart import Apart
 from twofold.write.commits import Commits
 from twofold.write.group_commit import GroupCommit
 
@@ -355,5 +356,27 @@ def test_who_waits_when_the_writing_is_cancelled_is_written_all_the_same() -> No
         log.open.set()
         assert (await second).version == 1
         await group.close()
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("kind", [GroupCommit, Commits, Apart])
+def test_what_is_repeated_or_refused_is_not_counted_as_appended(
+    kind: type[GroupCommit | Commits | Apart],
+) -> None:
+    """Each command counts once, however often it comes, and whether in one batch or in two."""
+
+    async def main() -> None:
+        commits = kind(MemoryLog())
+        once = append("note-1", event("a"), event("b"), command_id="once", expected=0)
+        await asyncio.gather(commits.append(once), commits.append(once))
+        assert (await commits.append(once)).repeated
+        with pytest.raises(VersionConflict):
+            await commits.append(append("note-1", event("c"), expected=0))
+        assert (await commits.append(append("note-1", command_id="nothing"))).events == 0
+        assert (await commits.append(append("note-1", command_id="nothing"))).repeated
+        counts = commits.counts
+        assert (counts.appends, counts.events, counts.conflicts) == (2, 2, 1)
+        await commits.close()
 
     virtual_time.run(main())

@@ -254,6 +254,24 @@ class CheckpointConformance(OnBackend):
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
         assert list(await checkpoints.parked(FollowerId("one", 2))) == []
 
+    @pytest.mark.parametrize("first", [0, 1])
+    async def test_a_row_and_a_stream_of_one_name_are_parked_apart(self, checkpoints: Checkpoints, first: int) -> None:
+        """Each has its own traceback, and is unparked, and parked again, alone."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        claim = await claimed(checkpoints, ONE)
+        both = [
+            msgspec.structs.replace(parked("row", "same", 1), traceback="of the row"),
+            msgspec.structs.replace(parked("stream", "same", 2), traceback="of the stream"),
+        ]
+        await checkpoints.advance(claim, BEGINNING, at(9), both)
+        gone, stays = both[first], both[1 - first]
+        assert [await checkpoints.traceback(ONE, one) for one in both] == ["of the row", "of the stream"]
+        await checkpoints.advance(claim, at(9), at(10), [], [gone])
+        assert [(one.kind, one.position) for one in await checkpoints.parked(ONE)] == [(stays.kind, stays.position)]
+        assert [await checkpoints.traceback(ONE, one) for one in (gone, stays)] == ["", stays.traceback]
+        await checkpoints.advance(claim, at(10), at(11), [msgspec.structs.replace(gone, position=at(11))], [gone])
+        assert [one.kind for one in await checkpoints.parked(ONE)] == [stays.kind, gone.kind]
+
     # ---- several partitions
 
     async def test_partitions_stand_apart(self, checkpoints: Checkpoints, others: Checkpoints) -> None:

@@ -267,6 +267,27 @@ class CopyConformance(OnBackend):
         assert sorted(map(value, await all_of(log))) == [0, 1, 2]
 
     @of_copies
+    @pytest.mark.parametrize("order", [(0, 1, 0), (1, 0, 1), (0, 1, 1, 0, 0), (1, 1, 0)])
+    async def test_the_partitions_of_a_source_come_in_any_order(self, log: LogStore, order: Sequence[int]) -> None:
+        """A page of one goes on after one of the other; what was taken from each is known for itself."""
+        assert isinstance(log, Imports)
+        original, source, copied = MemoryLog(), "a" * 16, log.importing
+        await commit(original, *(append(f"note-{n}", event(n)) for n in range(len(order))))
+        entries = await all_of(original)
+        upto = [Position(0, 0), Position(1, 0)]
+        await copied.begin(source, upto)
+        for number, partition in enumerate(order):
+            after, to = upto[partition], Position(partition, upto[partition].offset + 10)
+            for _ in range(2):  # the second one as after a response that was lost
+                await copied.take(source, after, to, entries[number : number + 1])
+            upto[partition] = to
+            assert list((await copied.begin(source, [Position(0, 0), Position(1, 0)])).upto) == upto
+        await copied.end(source)
+        assert sorted(map(value, await all_of(log))) == [*range(len(order))]
+        with pytest.raises(InvalidInput, match="another process"):
+            await copied.take(source, upto[0], Position(0, 99), [])
+
+    @of_copies
     async def test_an_unfinished_copy_is_not_opened(self, log: LogStore) -> None:
         """Nor copied: commands would be decided on half of the log. Once finished, it can be."""
         original = MemoryLog()

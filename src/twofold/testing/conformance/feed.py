@@ -184,6 +184,20 @@ class FeedConformance(OnBackend):
             await asyncio.wait_for(waiting, BOUND_S)
             position = (await log.read(position, 10)).upto
 
+    async def test_who_has_read_everything_waits_in_peace(self, log: LogStore, other_log: LogStore) -> None:
+        """A follower at the head does not read again and again, whichever process appended the last event."""
+        position, clock = BEGINNING, asyncio.get_running_loop().time
+        for writer in (log, other_log):
+            await appended(writer, "note-1", "a")
+            while (page := await log.read(position, 10)).upto != position:
+                position = page.upto
+            looks, end = 0, clock() + 0.2
+            while clock() < end:
+                assert (await log.read(position, 1)).upto == position
+                await log.wait(position, max(0.0, end - clock()))
+                looks += 1
+            assert looks < 50
+
     async def test_waiting_ends_with_its_time(self, log: LogStore) -> None:
         """It returns even without an append."""
         await asyncio.wait_for(log.wait(await log.head(), 0.01), BOUND_S)

@@ -134,6 +134,24 @@ class GenerationConformance(OnBackend):
             assert rollup is not None
             assert (rollup.position, rollup.generation) == (to, source.generation)
 
+    async def test_a_rollup_follows_its_source_to_another_log(self, store: Rows, other_store: Rows) -> None:
+        """It is filled again from the table that was cleared, and is then of the same log, at the same place."""
+        by_count = Rollup("by_count", ByCount, of=Projection("tally", Tally, nothing), by="count", rows=count())
+        claim = await prepared(store, TABLE)
+        await store.prepare(by_count.table)
+        await store.checkpoints.register(by_count.follows, LOG_ID, BEGINNING)
+        row = Changes({("a",): ("a", 2)}, rolled=[Rolled(by_count.table, {(2,): (2, 1)})])
+        await store.commit(TABLE, claim, BEGINNING, at(3), row)
+        await store.clear(TABLE, "f" * 16)
+        claim = await claimed(store.checkpoints, TABLE.follows)
+        filled = Changes({}, rolled=[Rolled(by_count.table, {}, afresh=True)])
+        for after, to, changes in ((at(0), at(0), filled), (at(0), at(2), row)):
+            await store.commit(TABLE, claim, after, to, changes)
+            source, rollup = [await other_store.checkpoints.read(one) for one in (TABLE.follows, by_count.follows)]
+            assert source is not None
+            assert rollup is not None
+            assert (rollup.log_id, rollup.position, rollup.generation) == ("f" * 16, to, source.generation)
+
     async def test_a_commit_that_is_refused_renews_nothing(self, store: Rows) -> None:
         """As it changes nothing else."""
         claim = await prepared(store, TABLE)

@@ -138,7 +138,11 @@ class QueryConformance(OnBackend):
         async def look() -> None:
             nonlocal looks
             while folding.position < 60:
-                for stored in (await other_store.find(halves.table, BOTH), await other_store.get(halves.table, ("a",))):
+                for stored in (
+                    await other_store.find(halves.table, BOTH),
+                    await other_store.get(halves.table, ("a",)),
+                    await other_store.get_all(halves.table, [("b",), ("a",)]),
+                ):
                     assert {places[row[1]] for row in stored.rows} == {stored.checkpoints[0].position}
                 wanted = receipts[folding.position - 1]
                 page = await queries.find(halves, after=wanted)

@@ -19,7 +19,7 @@ from twofold.feed.checkpoints import Claim, FollowerId
 from twofold.messages import BEGINNING, Position, Recorded
 from twofold.read.projection import Projection, Table
 from twofold.read.publish import try_publish
-from twofold.read.store import Changes, Query
+from twofold.read.store import Changes, Condition, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.checkpoints import LOG_ID, claimed, parked
 from twofold.testing.conformance.material import UNUSUAL_IDS, at
@@ -38,6 +38,14 @@ class Tally:
 
     id: str
     count: int = 0
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A row with a list."""
+
+    id: str
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,11 @@ def nothing(row: Any, event: Noted, recorded: Recorded) -> Any:
 def tally(version: int = 1) -> Table:
     """The table of `Tally`."""
     return Projection("tally", Tally, nothing, version=version).table
+
+
+def labelled(name: str, version: int) -> Table:
+    """A table with an index on a list."""
+    return Projection(name, Labelled, nothing, version=version, indexes=["labels"]).table
 
 
 class RowConformance(OnBackend):
@@ -278,6 +291,21 @@ class RowConformance(OnBackend):
         await prepared(store, tally(2))
         found = await store.find(tally(2), everything(tally(2)))
         assert (list(found.rows), list(found.parked), found.checkpoints[0].position) == ([], [], BEGINNING)
+
+    async def test_what_is_dropped_takes_no_table_of_a_similar_name_along(self, store: Rows) -> None:
+        """Version 2 is none of version 20 and 200, and `a_b` is not `axb`; nor are the lists that they index."""
+        others = [labelled("a_b", 1), labelled("a_b", 20), labelled("a_b", 200), labelled("axb", 1), labelled("axb", 2)]
+        for table in [*others, labelled("a_b", 2)]:
+            claim = await prepared(store, table)
+            await store.commit(
+                table, claim, BEGINNING, at(1), Changes({("a",): ("a", '["x"]')}, [parked("row", "b", 1)])
+            )
+            await store.checkpoints.release(claim)
+        await store.drop(labelled("a_b", 2).follows)
+        assert {table.follows for table in await store.tables()} == {table.follows for table in others}
+        for table in others:
+            found = await store.find(table, Query([Condition("labels", "contains", "x")], [("id", False)], 10))
+            assert (list(found.rows), len(found.parked)) == ([("a", '["x"]')], 1)
 
     async def test_a_cleared_version_begins_again(self, store: Rows) -> None:
         """Without rows and parked keys, at the start of the given log; its holder is fenced off."""
