@@ -1,6 +1,7 @@
 """One statement for an operation returns what graphql-core's executor returns, and nothing unlisted falls back."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -187,6 +188,53 @@ async def test_a_switch_that_is_null_is_refused(compiling: str) -> None:
             response = await running.send(declared + selected, y=None)
             assert [error["extensions"]["code"] for error in response.json()["errors"]] == ["VALIDATION"]
             assert await compared(running, declared + selected, {}) is None
+
+
+SWITCHES = [(True, False), (False, True), (False, False), (True, True), (None, False), (False, None)]
+
+
+async def test_each_request_has_its_own_switches(sqlite: str) -> None:
+    """Two requests with one document: each variable counts as this request has it, null is not false."""
+    query = """query($x: Boolean = true, $y: Boolean = true) {
+        user(id: "u0") { userId name @include(if: $x) email @skip(if: $y) }
+    } # %d"""
+    async with site(sqlite) as running:
+        await fill(running.running, users=1)
+        for number, pair in enumerate(itertools.permutations(SWITCHES, 2)):
+            for x, y in pair:
+                given = {"x": x, "y": y}
+                why = await compared(running, query % number, given)
+                assert why is (Fallback.REFUSED if None in given.values() else None), pair
+
+
+@pytest.mark.parametrize("order", ["@skip(if: %s) @include(if: %s)", "@include(if: %s) @skip(if: %s)"])
+async def test_a_field_with_two_directives_needs_both(sqlite: str, order: str) -> None:
+    async with site(sqlite) as running:
+        await fill(running.running, users=1)
+        for values in itertools.product(("true", "false"), repeat=2):
+            both = order % values
+            for selected in (f"name {both}", f"...F {both}", f"... {both} {{ name }}"):
+                rest = " fragment F on User { name }" if "...F" in selected else ""
+                query = f'{{ user(id: "u0") {{ userId {selected} }} }}{rest}'
+                assert await compared(running, query, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "field"),
+    [
+        ("$a: String!", "users(name: $a) { userId }"),
+        ("$a: String!", "users(name__in: [$a]) { userId }"),
+        ("$a: String!", 'users(name__in: ["user 2", $a]) { userId }'),
+        ("$a: String!", 'users(country: "DE", name__in: [$a]) { userId posts { title } }'),
+        ("$a: String!", 'user(id: "u0") { posts(title__in: ["none"]) { title author { userId } } } users(name: $a) { name }'),
+    ],
+)
+async def test_a_variable_counts_wherever_it_stands(sqlite: str, declared: str, field: str) -> None:
+    """Also inside a list, and for the second request with the same document."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=1)
+        for name in ("user 0", "user 1", "user 0"):
+            assert await compared(running, f"query({declared}) {{ {field} }}", {"a": name}) is None
 
 
 async def test_other_stores_are_read_level_by_level() -> None:
