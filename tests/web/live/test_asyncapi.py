@@ -74,6 +74,7 @@ class Made:
     pair: tuple[int, str] = (1, "a")
     several: frozenset[int] = frozenset()
     maybe: int | None = None
+    how_many: int = 1
     tags: list[Tagged] = field(default_factory=list)
 
 

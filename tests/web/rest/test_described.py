@@ -316,6 +316,82 @@ def test_two_classes_of_one_name_are_two_components() -> None:
     jsonschema_rs.validate(OPENAPI_31, document)
 
 
+def test_a_class_of_the_users_keeps_its_name_beside_those_that_are_made() -> None:
+    """The answer, the event, the page and the problems of a kind get another name where a class has theirs."""
+    own = router()
+    taken = ("BoxAnswer", "BoxEvent", "BoxPage", "CommandProblem422", "PageProblem400")
+    theirs = {name: make_dataclass(name, [(f"of_{name.lower()}", str)]) for name in taken}
+
+    def route(name: str, cls: type) -> None:
+        @own.get(f"/theirs/{name}", response_model=cls, name=name.lower())
+        async def one() -> Any: ...
+
+    for name, cls in theirs.items():
+        route(name, cls)
+    document = of(small, by_rule(small), own)
+    schemas = document["components"]["schemas"]
+    for name in taken:
+        assert list(schemas[name]["properties"]) == [f"of_{name.lower()}"]
+        assert f"{name}2" in schemas
+    done = document["paths"]["/box/{id}/put"]["post"]["responses"]
+    answer = done["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": "#/components/schemas/BoxAnswer2"}
+    assert schemas["BoxAnswer2"]["properties"]["events"]["items"] == {"$ref": "#/components/schemas/BoxEvent2"}
+    problem = done["422"]["content"]["application/problem+json"]["schema"]
+    assert problem == {"$ref": "#/components/schemas/CommandProblem4222"}
+    assert not [name for name in schemas if re.fullmatch(r"\w+(Answer|Event|Page)3", name)]
+
+
+def test_two_classes_that_differ_only_further_inside_are_two_components() -> None:
+    """A class whose field has a class of a name that occurs twice is not that of the other one of these."""
+    inner = [make_dataclass("Inner", [(name, str)]) for name in ("colour", "weight")]
+    outer = [make_dataclass("Outer", [("inner", each)]) for each in inner]
+    around = [make_dataclass("Around", [("outer", each)]) for each in outer]
+
+    async def put_it(body: Any) -> None: ...
+
+    put_it.__annotations__["body"] = around[0]
+    own = router()
+    own.post("/theirs")(put_it)
+
+    def decide_it(command: Any, state: int) -> list[Was]: ...
+
+    decide_it.__annotations__["command"] = around[1]
+    decider = Decider("any", 0, decide_it, evolve)
+    app = App("any", deciders=[decider])
+    document = of(app, by_rule(app), own)
+    schemas = document["components"]["schemas"]
+
+    def fields_of(name: str, *further: str) -> set[str]:
+        properties = schemas[name]["properties"]
+        if not further:
+            return set(properties)
+        return fields_of(properties[further[0]]["$ref"].rpartition("/")[2], *further[1:])
+
+    assert fields_of("Around", "outer", "inner") == {"colour"}
+    assert fields_of("Around2", "outer", "inner") == {"weight"}
+
+
+def test_only_the_id_of_the_stream_has_the_length_of_an_id() -> None:
+    """Another parameter of the path is as long as its field allows."""
+    sized = make_dataclass("Sized", [("shelf", str), ("label", Annotated[str, Field(max_length=9)]), ("size", int)])
+
+    def decide_it(command: Any, state: int) -> list[Was]: ...
+
+    decide_it.__annotations__["command"] = sized
+    decider = Decider("any", 0, decide_it, evolve)
+    api = Api(App("any", deciders=[decider], projections=[seen]), actor=nobody)
+    api.command(decider, sized, at="POST /shelves/{shelf}/{label}/{id}")
+    api.row(seen, at="GET /boxes/{id}")
+    longest = {
+        (at.partition(" ")[0], parameter["name"]): parameter["schema"].get("maxLength")
+        for at, operation in generated(of(api.app, api)).items()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "path"
+    }
+    assert longest == {("POST", "shelf"): None, ("POST", "label"): 9, ("POST", "id"): 200, ("GET", "id"): None}
+
+
 def test_paths_that_differ_in_the_names_of_parameters_are_one() -> None:
     api = Api(small, actor=nobody)
     api.command(boxes, Put, at="PUT /boxes/{box}", id="box")
@@ -415,6 +491,14 @@ def test_an_example_of_bytes_is_base64() -> None:
     [
         ({"type": "integer", "minimum": 7}, 7),
         ({"type": "integer", "exclusiveMaximum": 0}, -1),
+        ({"type": "integer", "exclusiveMaximum": 1}, 0),
+        ({"type": "integer", "exclusiveMinimum": 1}, 2),
+        ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5}, 4),
+        ({"type": "integer", "minimum": 1, "maximum": 1}, 1),
+        ({"type": "integer", "multipleOf": 5, "exclusiveMaximum": 5}, 0),
+        ({"type": "integer", "multipleOf": 5, "exclusiveMinimum": 5}, 10),
+        ({"type": "number", "exclusiveMaximum": 12.5}, 11.5),
+        ({"type": "number", "maximum": 12.5}, 12.5),
         ({"type": "integer", "multipleOf": 5, "minimum": 11}, 15),
         ({"type": "string", "minLength": 6}, "namexx"),
         ({"type": "string", "maxLength": 2}, "na"),
