@@ -130,6 +130,14 @@ def test_the_feed_goes_on_after_a_page_with_nothing_of_what_is_asked_for(
     assert [row["position"] for row in rest] == ["0:31"]
 
 
+def test_the_feed_after_its_end_is_empty_and_beyond_it_there_is_none(
+    twofold: Callable[..., Result], counting: Any
+) -> None:
+    for after, code, said in (("0:19", 0, 1), ("0:20", 0, 0), ("0:21", 1, 0)):
+        result = twofold("feed", APP, "--after", after, "--json")
+        assert (result.exit_code, len(lines(result))) == (code, said)
+
+
 def test_an_unexpected_error_shows_no_values_of_variables() -> None:
     """typer's own tracebacks would: a password, or an event."""
     assert not cli.commands.pretty_exceptions_enable

@@ -22,6 +22,7 @@ from twofold.graphql.documents import Documents, Operation, Refused
 from twofold.graphql.limits import Limits, TooMuch
 from twofold.graphql.plan import Fallback, NotCompiled, kept_plan
 from twofold.graphql.schema import schema_of
+from twofold.read.conditions import MAX_LIMIT
 from twofold.web.consistency import Freshness
 from twofold.web.graphql import levels
 from twofold.web.graphql.context import Context
@@ -226,7 +227,10 @@ async def test_a_field_with_two_directives_needs_both(sqlite: str, order: str) -
         ("$a: String!", "users(name__in: [$a]) { userId }"),
         ("$a: String!", 'users(name__in: ["user 2", $a]) { userId }'),
         ("$a: String!", 'users(country: "DE", name__in: [$a]) { userId posts { title } }'),
-        ("$a: String!", 'user(id: "u0") { posts(title__in: ["none"]) { title author { userId } } } users(name: $a) { name }'),
+        (
+            "$a: String!",
+            'user(id: "u0") { posts(title__in: ["none"]) { title author { userId } } } users(name: $a) { name }',
+        ),
     ],
 )
 async def test_a_variable_counts_wherever_it_stands(sqlite: str, declared: str, field: str) -> None:
@@ -289,6 +293,23 @@ async def test_connections_go_both_ways(any_store: str) -> None:
         assert error["extensions"]["code"] == "VALIDATION"
         [error] = await running.errors('{ usersConnection(first: 1, after: "x") { nodes { name } } }')
         assert error["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_a_connection_below_others_has_as_many_rows_as_a_page_may_have(any_store: str) -> None:
+    """The largest page and the ones just below it and above it, from either end."""
+    async with site(any_store) as running:
+        await fill(running.running, users=2, posts=3)
+        for end in ("first", "last"):
+            for count in (MAX_LIMIT - 1, MAX_LIMIT):
+                below = f"postsConnection({end}: {count}) {{ nodes {{ postId }} pageInfo {{ hasNextPage }} }}"
+                found = await running.data(f"{{ users(limit: 2) {{ posts {{ postId }} {below} }} }}")
+                for user in found["users"]:
+                    assert user["postsConnection"]["nodes"] == user["posts"]
+                    assert user["postsConnection"]["pageInfo"] == {"hasNextPage": False}
+                    assert len(user["posts"]) == 3
+            below = f"postsConnection({end}: {MAX_LIMIT + 1}) {{ nodes {{ postId }} }}"
+            for error in await running.errors(f"{{ users(limit: 2) {{ {below} }} }}"):
+                assert error["extensions"]["code"] == "VALIDATION"
 
 
 async def test_a_level_with_many_rows_takes_several_queries(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,6 +194,38 @@ async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: p
         }
 
 
+@pytest.mark.parametrize("order", ["a: %s b: %s", "b: %s a: %s"])
+async def test_what_failed_for_a_time_is_tried_again_beside_what_was_refused(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Whichever comes first. Once nothing fails for a time, the response is kept with its refusal."""
+    async with site(sqlite) as running:
+        real, asked = running.running.executor.execute, 0
+        is_away = True
+
+        async def execute(*arguments: Any, **settings: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if is_away and arguments[1] == "new":
+                raise Problem(503, "unavailable", "The store is away")
+            return await real(*arguments, **settings)
+
+        monkeypatch.setattr(running.running.executor, "execute", execute)
+        refused, made = (
+            'rename(id: "nobody", name: "x") { version }',
+            'join(id: "new", name: "Ann", email: "a") { version }',
+        )
+        query = f"mutation {{ {order % ((refused, made) if order[0] == 'a' else (made, refused))} }}"
+        codes = []
+        for now in (True, True, False, True):
+            is_away = now
+            found = (await running.send(query, {"Idempotency-Key": "k"})).json()
+            codes.append({each["path"][0]: each["extensions"]["code"] for each in found["errors"]})
+        assert codes == 2 * [{"a": "REJECTED", "b": "UNAVAILABLE"}] + 2 * [{"a": "REJECTED"}]
+        assert found["data"] == {"a": None, "b": {"version": 1}}
+        assert asked == 6, "the last response is the one before"
+
+
 async def test_a_token_is_returned_and_waited_for(any_store: str) -> None:
     async with site(any_store) as running:
         token = (await running.send(JOIN, id="a")).headers["consistency-token"]

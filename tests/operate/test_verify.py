@@ -85,6 +85,20 @@ async def test_a_fold_that_depends_on_the_process_is_found(module: Any) -> None:
     assert fault.event == "put-a@2"
 
 
+@pytest.mark.parametrize("printed", ["print('imported')", "print('[]', end='')", "print('\\n\\n')"])
+async def test_a_fold_that_depends_on_the_process_is_found_in_an_app_that_prints(
+    module: Any, tmp_path: Path, printed: str
+) -> None:
+    """Whatever the module writes when it is imported is not taken for the rows."""
+    (tmp_path / "words_of_a_set.py").write_text(f"{WORDS}{printed}\n", "utf-8")
+    async with module.app.open("sqlite:///words.db") as running:
+        done = await running.execute(module.puts, "a", module.Put(0))
+        await running.get(module.words, "a", after=done.receipt)
+        write("UPDATE twofold_words_v1 SET words = '[]'")
+        report = await operate.verify(running, module.words, app_at="words_of_a_set:app")
+    assert [fault.key for fault in report.faults] == ['["a"]']
+
+
 async def test_a_fold_that_depends_on_the_process_is_found_in_rows_of_several_pages(
     module: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,8 +108,8 @@ async def test_a_fold_that_depends_on_the_process_is_found_in_rows_of_several_pa
     [words] = app.projections
     async with app.open("sqlite:///words.db") as running:
         for amount in range(5):
-            for id in "ab":
-                done = await running.execute(module.puts, id, module.Put(amount))
+            for name in "ab":
+                done = await running.execute(module.puts, name, module.Put(amount))
         await running.get(words, "b", after=done.receipt)
         write("UPDATE twofold_words_v1 SET words = '[]'")
         report = await operate.verify(running, words, app_at="words_of_a_set:words_of_the_first")
@@ -106,8 +120,8 @@ async def test_a_fold_that_depends_on_the_process_is_found_in_rows_of_several_pa
 async def test_a_fold_that_depends_on_the_process_is_found_beside_rows_that_are_missing(module: Any) -> None:
     """However many: only rows that are there, with other values, are folded elsewhere."""
     async with module.app.open("sqlite:///words.db") as running:
-        for id in "abcdefghi":
-            done = await running.execute(module.puts, id, module.Put(0))
+        for name in "abcdefghi":
+            done = await running.execute(module.puts, name, module.Put(0))
         await running.get(module.words, "i", after=done.receipt)
         write("DELETE FROM twofold_words_v1 WHERE id < 'i'")
         write("UPDATE twofold_words_v1 SET words = '[]'")

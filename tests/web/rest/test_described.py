@@ -372,6 +372,22 @@ def test_two_classes_that_differ_only_further_inside_are_two_components() -> Non
     assert fields_of("Around2", "outer", "inner") == {"weight"}
 
 
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_each_address_of_a_command_has_its_own_types(first: int) -> None:
+    """In the document as in what is accepted, whichever is declared first."""
+    api = Api(small, actor=nobody)
+    limits = {"/a/{id}": 1, "/b/{id}": 100, "/c/{id}": None}
+    for path in [*limits, *limits][first : first + 3]:
+        least = limits[path]
+        types = least and {"size": Annotated[int, Field(ge=least)]}
+        api.command(boxes, Put, at=f"POST {path}", types=types, name=f"put_{path[1]}")
+    document = of(small, api)
+    for path, least in limits.items():
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        shown = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert shown["properties"]["size"].get("minimum") == least
+
+
 def test_only_the_id_of_the_stream_has_the_length_of_an_id() -> None:
     """Another parameter of the path is as long as its field allows."""
     sized = make_dataclass("Sized", [("shelf", str), ("label", Annotated[str, Field(max_length=9)]), ("size", int)])
