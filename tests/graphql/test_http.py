@@ -14,7 +14,7 @@ import pytest_asyncio
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Join, Rename, User, Write, api_of, forum, members, posts, users, writings
+from tests.graphql.forum import Join, Rename, User, Write, Written, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
 from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.graphql.documents import Documents, Refused
@@ -358,6 +358,50 @@ async def test_rows_of_something_that_must_exist(any_store: str) -> None:
         assert len(found["postsOf"]) == 2
         [error] = await running.errors('{ postsOf(authorId: "u9") { title } }')
         assert (error["message"], error["extensions"]["code"]) == ("There is no member 'u9'", "NOT_FOUND")
+
+
+@dataclass(frozen=True)
+class Titled:
+    author_id: str
+    title: str
+    count: int = 0
+
+
+def count_titled(row: Titled, event: Written, recorded: Recorded) -> Titled:
+    return Titled(row.author_id, row.title, row.count + 1)
+
+
+@pytest.mark.parametrize(
+    ("at", "arguments"),
+    [
+        ("GET /titled/{author_id}/{title}", 'authorId: "u1", title: "u2"'),
+        ("GET /titled/{title}/{author_id}", 'authorId: "u1", title: "u2"'),
+        ("GET /titled/{title}/{who}", 'who: "u1", title: "u2"'),
+        ("GET /titled/{first}/{second}", 'first: "u1", second: "u2"'),
+    ],
+)
+async def test_a_key_of_several_fields_in_whatever_order_the_path_has_them(
+    compiling: str, at: str, arguments: str
+) -> None:
+    titled = Projection(
+        "titled",
+        Titled,
+        count_titled,
+        key=lambda event, recorded: (event.author_id, event.title),
+        key_fields=("author_id", "title"),
+    )
+    app = App("titles", deciders=[writings], projections=[titled])
+    api = Api(app, actor=nobody)
+    api.row(titled, at=at, name="titled")
+    async with app.open(compiling) as running:
+        done = await running.execute(writings, "1", Write("u1", "u2"))
+        await running.get(titled, ("u1", "u2"), after=done.receipt)
+        transport = httpx2.ASGITransport(app=web_app(running, api))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            for field in ("count", "count author: authorId"):
+                body = {"query": f"{{ titled({arguments}) {{ {field} }} }}"}
+                found = (await client.post("/graphql", json=body)).json()
+                assert found["data"]["titled"]["count"] == 1
 
 
 async def test_allow_sees_the_arguments(sqlite: str) -> None:

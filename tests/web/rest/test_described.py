@@ -23,6 +23,7 @@ from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.api.rule import by_rule
 from twofold.web import openapi
 from twofold.web.application import web_app
+from twofold.web.forms import JsonForm
 from twofold.web.identity import LoggedIn
 from twofold.web.rest.examples import Examples, NoExample
 from twofold.web.routes import router
@@ -460,14 +461,27 @@ class Odd:
 
 
 def body_of(command: type) -> Json:
+    found: Json = _described(command)[0]["requestBody"]["content"]["application/json"]
+    return found
+
+
+def of_body(command: type) -> Json:
+    """The schema of the body."""
+    operation, document = _described(command)
+    name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    found: Json = document["components"]["schemas"][name]
+    return found
+
+
+def _described(command: type) -> tuple[Json, Json]:
     def decide(command: Any, state: int) -> list[Was]: ...
 
     decide.__annotations__["command"] = command
     decider = Decider("any", 0, decide, evolve)
     app = App("any", deciders=[decider])
-    (operation,) = generated(of(app, by_rule(app))).values()
-    found: Json = operation["requestBody"]["content"]["application/json"]
-    return found
+    document = of(app, by_rule(app))
+    (operation,) = generated(document).values()
+    return operation, document
 
 
 def test_a_class_may_have_examples_of_its_own() -> None:
@@ -491,6 +505,71 @@ def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_
     app = App("pictures", deciders=[boxes], projections=[Projection("pictures", Picture, fold)])
     picture = of(app, by_rule(app))["components"]["schemas"]["Picture"]
     assert picture["properties"]["pixels"] == {"type": "string", "contentEncoding": "base64"}
+
+
+@dataclass(frozen=True)
+class Usual:
+    count: int = 0
+    price: Decimal = Decimal(0)
+    is_late: bool = False
+    share: float = 0.0
+    size: int = 5
+    word: str = "a"
+    empty: str = ""
+    nothing: int | None = None
+    several: tuple[int, ...] = ()
+
+
+def test_a_default_is_told_also_where_it_is_zero_or_false() -> None:
+    """Not where it says nothing: no value, or an empty one."""
+    schema = of_body(Usual)
+    said = {name: each["description"] for name, each in schema["properties"].items() if "description" in each}
+    assert said.pop("price") in ("By default 0", 'By default "0"')
+    assert said == {
+        "count": "By default 0",
+        "is_late": "By default false",
+        "share": "By default 0.0",
+        "size": "By default 5",
+        "word": 'By default "a"',
+    }
+    assert "required" not in schema
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_one_class_has_a_component_for_each_form_that_it_has(turn: int) -> None:
+    """Forms that differ in their names, in their decimals, or in both."""
+    forms = [JsonForm(names, decimals) for names in ("snake", "camel") for decimals in ("string", "number")]
+    routers = []
+
+    def answering(form: JsonForm) -> APIRouter:
+        made = router(form=form)
+
+        @made.get(f"/{form.names}/{form.decimals}", response_model=form.described(Bill))
+        async def bill() -> Any: ...
+
+        return made
+
+    routers = [answering(form) for form in forms[::turn]]
+    document = of(small, by_rule(small), *routers)
+    schemas = document["components"]["schemas"]
+    for form in forms:
+        responses = document["paths"][f"/{form.names}/{form.decimals}"]["get"]["responses"]
+        shown = schemas[responses["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+        line = schemas[shown["properties"]["lines"]["items"]["$ref"].rpartition("/")[2]]
+        for each, name in ((shown, "total_amount"), (line, "unit_price")):
+            decimal = each["properties"][form.name(name)]
+            assert ("anyOf" in decimal) == (form.decimals == "number")
+
+
+@dataclass(frozen=True)
+class BillLine:
+    unit_price: Decimal
+
+
+@dataclass(frozen=True)
+class Bill:
+    total_amount: Decimal
+    lines: list[BillLine]
 
 
 @dataclass(frozen=True)
