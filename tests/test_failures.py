@@ -76,6 +76,17 @@ def test_a_traceback_says_where_whatever_it_is_of(error: Exception) -> None:
     assert len(error_text(error)) <= MOST_ERROR
 
 
+@pytest.mark.parametrize("letter", ["x", "\x00", "\ud800", "ä", "\U0001f600"])
+def test_a_text_keeps_its_limit_also_when_it_is_escaped(letter: str) -> None:
+    """Just below the limit, at it and above: a store that keeps so many characters takes each."""
+    for count in (MOST_ERROR // 4, MOST_ERROR // 2, MOST_ERROR - 12, MOST_ERROR - 11, MOST_ERROR, 2 * MOST_ERROR):
+        text = error_text(ValueError(letter * count))
+        assert len(text) <= MOST_ERROR
+        assert text.encode().decode() == text
+        assert "\x00" not in text
+        assert len(text) >= min(MOST_ERROR, count)
+
+
 @pytest.mark.parametrize("cls", [Closed, Nameless])
 def test_an_error_that_cannot_even_be_asked_what_it_is(cls: type[Exception]) -> None:
     error = raised(cls("why"))

@@ -1,12 +1,14 @@
 """What the metrics count."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-from twofold import App, Decider, Running, VersionConflict
+from twofold import App, Decider, Running, VersionConflict, operate, telemetry
 from twofold.telemetry import metrics
+from twofold.testing.conformance.rebuild import only
 
 
 @dataclass(frozen=True)
@@ -80,3 +82,26 @@ async def test_the_same_at_once_is_one_append(url: str) -> None:
         receipts = await asyncio.gather(*same)
         assert sum(not receipt.repeated for receipt in receipts) == 2
         assert (await counted(running))["appends_total"] == 2
+
+
+@pytest.mark.parametrize(
+    ("state", "held", "failing"),
+    [("waiting", 0, 0), ("following", 1, 0), ("failing", 0, 1), ("stopped", 0, 1), ("elsewhere", 0, 0)],
+)
+async def test_a_follower_that_does_not_go_on_is_told(
+    monkeypatch: pytest.MonkeyPatch, state: Any, held: int, failing: int
+) -> None:
+    """Also one that has stopped for good."""
+    standing = operate.status
+
+    async def status(running: Running) -> list[operate.FollowerStatus]:
+        for follower in running.followers:
+            follower.state = "waiting" if state == "elsewhere" else state
+        return [replace(one, state=state) for one in await standing(running)]
+
+    monkeypatch.setattr(telemetry, "status", status)
+    async with only.open("memory:", work=False) as running:
+        lines = (await telemetry.metrics(running)).splitlines()
+    labels = '{follower="balance",version="1",kind="projection"}'
+    assert f"twofold_lease_held{labels} {held}" in lines
+    assert f"twofold_follower_failing{labels} {failing}" in lines

@@ -48,7 +48,26 @@ def fold_nothing(row: Total, event: Added, recorded: Recorded) -> Total:
     raise ValueError(f"[{event.number}] is no number")
 
 
+@dataclass(frozen=True)
+class Mark:
+    pass
+
+
+@dataclass(frozen=True)
+class Marked:
+    pass
+
+
+def decide_mark(command: Mark, state: int) -> list[Marked]:
+    return [Marked()]
+
+
+def evolve_mark(state: int, event: Marked) -> int:
+    return state + 1
+
+
 counters = Decider("counter", 0, decide, evolve)
+marks = Decider("mark", 0, decide_mark, evolve_mark)
 totals = Projection("totals", Total, fold)
 
 today = App("counting", deciders=[counters], projections=[totals])
@@ -60,6 +79,11 @@ others = Projection("others", Total, fold)
 several = App("counting", deciders=[counters], projections=[totals, others])
 several_tomorrow = App("counting", deciders=[counters], projections=[*tomorrow.projections, others])
 several_forgotten = App("counting", deciders=[counters], projections=[*forgotten.projections, others])
+unable = [*forgotten.projections, Projection("others", Total, fold_nothing, version=3)]
+several_unable = App("counting", deciders=[counters], projections=unable)
+several_unable_in_turn = App("counting", deciders=[counters], projections=unable[::-1])
+several_parked = App("counting", deciders=[counters], projections=[*broken.projections, others])
+with_marks = App("counting", deciders=[counters, marks], projections=[totals])
 nothing = App("nothing", deciders=[counters])
 no_module = App("counting", deciders=[counters], http="nowhere:make")
 no_function = App("counting", deciders=[counters], http="counting:make")

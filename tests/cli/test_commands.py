@@ -109,6 +109,35 @@ def test_the_feed(twofold: Callable[..., Result], counting: Any) -> None:
     )
 
 
+async def mark(counting: Any) -> None:
+    async with counting.with_marks.open(STORE) as running:
+        for _ in range(2):
+            done = await running.execute(counting.marks, "1", counting.Mark())
+            for _ in range(9):
+                done = await running.execute(counting.counters, "1", counting.Add(1))
+        await running.get(counting.totals, "1", after=done.receipt)
+
+
+def test_the_feed_goes_on_after_a_page_with_nothing_of_what_is_asked_for(
+    twofold: Callable[..., Result], counting: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(mark(counting))
+    monkeypatch.setattr(importlib.import_module("twofold.cli.feed"), "FEED_PAGE", 4)
+    for asked in (["--type", "Marked"], ["--stream", "mark-1"], ["--type", "Marked", "--stream", "mark-1"]):
+        rows = lines(twofold("feed", "counting:with_marks", *asked, "--json"))
+        assert [row["position"] for row in rows] == ["0:21", "0:31"]
+    rest = lines(twofold("feed", "counting:with_marks", "--type", "Marked", "--after", "0:21", "--json"))
+    assert [row["position"] for row in rest] == ["0:31"]
+
+
+def test_the_feed_after_its_end_is_empty_and_beyond_it_there_is_none(
+    twofold: Callable[..., Result], counting: Any
+) -> None:
+    for after, code, said in (("0:19", 0, 1), ("0:20", 0, 0), ("0:21", 1, 0)):
+        result = twofold("feed", APP, "--after", after, "--json")
+        assert (result.exit_code, len(lines(result))) == (code, said)
+
+
 def test_an_unexpected_error_shows_no_values_of_variables() -> None:
     """typer's own tracebacks would: a password, or an event."""
     assert not cli.commands.pretty_exceptions_enable
@@ -167,6 +196,16 @@ def test_all_are_rebuilt_although_one_cannot_be(twofold: Callable[..., Result], 
     assert result.exit_code == 1
     assert "totals: the table of projection 'totals' version 1 has other columns" in " ".join(result.stderr.split())
     assert result.stdout.startswith("others v1 is live")
+
+
+@pytest.mark.parametrize(
+    ("app", "code"), [("several_unable", 1), ("several_unable_in_turn", 1), ("several_parked", 3), ("several", 0)]
+)
+def test_all_are_rebuilt_and_the_exit_code_is_that_of_the_worst(
+    twofold: Callable[..., Result], counting: Any, app: str, code: int
+) -> None:
+    """One that fails (1) comes before one that is parked (3), whichever is rebuilt first."""
+    assert twofold("rebuild", f"counting:{app}", "--all").exit_code == code
 
 
 def test_one_row_is_rebuilt(twofold: Callable[..., Result], counting: Any, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """One statement for an operation returns what graphql-core's executor returns, and nothing unlisted falls back."""
 
 import asyncio
+import itertools
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from twofold.graphql.documents import Documents, Operation, Refused
 from twofold.graphql.limits import Limits, TooMuch
 from twofold.graphql.plan import Fallback, NotCompiled, kept_plan
 from twofold.graphql.schema import schema_of
+from twofold.read.conditions import MAX_LIMIT
 from twofold.web.consistency import Freshness
 from twofold.web.graphql import levels
 from twofold.web.graphql.context import Context
@@ -189,6 +191,56 @@ async def test_a_switch_that_is_null_is_refused(compiling: str) -> None:
             assert await compared(running, declared + selected, {}) is None
 
 
+SWITCHES = [(True, False), (False, True), (False, False), (True, True), (None, False), (False, None)]
+
+
+async def test_each_request_has_its_own_switches(sqlite: str) -> None:
+    """Two requests with one document: each variable counts as this request has it, null is not false."""
+    query = """query($x: Boolean = true, $y: Boolean = true) {
+        user(id: "u0") { userId name @include(if: $x) email @skip(if: $y) }
+    } # %d"""
+    async with site(sqlite) as running:
+        await fill(running.running, users=1)
+        for number, pair in enumerate(itertools.permutations(SWITCHES, 2)):
+            for x, y in pair:
+                given = {"x": x, "y": y}
+                why = await compared(running, query % number, given)
+                assert why is (Fallback.REFUSED if None in given.values() else None), pair
+
+
+@pytest.mark.parametrize("order", ["@skip(if: %s) @include(if: %s)", "@include(if: %s) @skip(if: %s)"])
+async def test_a_field_with_two_directives_needs_both(sqlite: str, order: str) -> None:
+    async with site(sqlite) as running:
+        await fill(running.running, users=1)
+        for values in itertools.product(("true", "false"), repeat=2):
+            both = order % values
+            for selected in (f"name {both}", f"...F {both}", f"... {both} {{ name }}"):
+                rest = " fragment F on User { name }" if "...F" in selected else ""
+                query = f'{{ user(id: "u0") {{ userId {selected} }} }}{rest}'
+                assert await compared(running, query, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("declared", "field"),
+    [
+        ("$a: String!", "users(name: $a) { userId }"),
+        ("$a: String!", "users(name__in: [$a]) { userId }"),
+        ("$a: String!", 'users(name__in: ["user 2", $a]) { userId }'),
+        ("$a: String!", 'users(country: "DE", name__in: [$a]) { userId posts { title } }'),
+        (
+            "$a: String!",
+            'user(id: "u0") { posts(title__in: ["none"]) { title author { userId } } } users(name: $a) { name }',
+        ),
+    ],
+)
+async def test_a_variable_counts_wherever_it_stands(sqlite: str, declared: str, field: str) -> None:
+    """Also inside a list, and for the second request with the same document."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=1)
+        for name in ("user 0", "user 1", "user 0"):
+            assert await compared(running, f"query({declared}) {{ {field} }}", {"a": name}) is None
+
+
 async def test_other_stores_are_read_level_by_level() -> None:
     async with site("memory:") as running:
         await fill(running.running, users=3, posts=2)
@@ -241,6 +293,23 @@ async def test_connections_go_both_ways(any_store: str) -> None:
         assert error["extensions"]["code"] == "VALIDATION"
         [error] = await running.errors('{ usersConnection(first: 1, after: "x") { nodes { name } } }')
         assert error["extensions"]["code"] == "INVALID_CURSOR"
+
+
+async def test_a_connection_below_others_has_as_many_rows_as_a_page_may_have(any_store: str) -> None:
+    """The largest page and the ones just below it and above it, from either end."""
+    async with site(any_store) as running:
+        await fill(running.running, users=2, posts=3)
+        for end in ("first", "last"):
+            for count in (MAX_LIMIT - 1, MAX_LIMIT):
+                below = f"postsConnection({end}: {count}) {{ nodes {{ postId }} pageInfo {{ hasNextPage }} }}"
+                found = await running.data(f"{{ users(limit: 2) {{ posts {{ postId }} {below} }} }}")
+                for user in found["users"]:
+                    assert user["postsConnection"]["nodes"] == user["posts"]
+                    assert user["postsConnection"]["pageInfo"] == {"hasNextPage": False}
+                    assert len(user["posts"]) == 3
+            below = f"postsConnection({end}: {MAX_LIMIT + 1}) {{ nodes {{ postId }} }}"
+            for error in await running.errors(f"{{ users(limit: 2) {{ {below} }} }}"):
+                assert error["extensions"]["code"] == "VALIDATION"
 
 
 async def test_a_level_with_many_rows_takes_several_queries(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,10 +14,13 @@ import pytest_asyncio
 from pydantic import AfterValidator, Field
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Join, Rename, User, Write, api_of, forum, members, posts, users, writings
+from tests.graphql.forum import Join, Rename, User, Write, Written, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
 from twofold.api import Actor, Api, anyone, logged_in, nobody
+from twofold.graphql.documents import Documents, Refused
+from twofold.graphql.limits import Limits
 from twofold.graphql.plan import Fallback
+from twofold.graphql.schema import schema_of
 from twofold.web import docs
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
@@ -61,6 +64,8 @@ async def post(site: Site, body: Any, **headers: str) -> httpx2.Response:
         ({"query": "{}"}, 400),
         ({"query": "{ users {} }"}, 400),
         ({"query": "query A { __typename } query B { __typename }"}, 422),
+        ({"query": "query A { __typename } query B { __typename }", "operationName": ""}, 422),
+        ({"query": "query A { __typename }", "operationName": ""}, 200),
         ({"query": "{ __typename }", "operationName": "C"}, 422),
         ({"query": "fragment F on User { name }"}, 422),
         ({"query": "{ nope }"}, 422),
@@ -189,6 +194,38 @@ async def test_what_failed_for_a_time_is_tried_again(sqlite: str, monkeypatch: p
         }
 
 
+@pytest.mark.parametrize("order", ["a: %s b: %s", "b: %s a: %s"])
+async def test_what_failed_for_a_time_is_tried_again_beside_what_was_refused(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    """Whichever comes first. Once nothing fails for a time, the response is kept with its refusal."""
+    async with site(sqlite) as running:
+        real, asked = running.running.executor.execute, 0
+        is_away = True
+
+        async def execute(*arguments: Any, **settings: Any) -> Any:
+            nonlocal asked
+            asked += 1
+            if is_away and arguments[1] == "new":
+                raise Problem(503, "unavailable", "The store is away")
+            return await real(*arguments, **settings)
+
+        monkeypatch.setattr(running.running.executor, "execute", execute)
+        refused, made = (
+            'rename(id: "nobody", name: "x") { version }',
+            'join(id: "new", name: "Ann", email: "a") { version }',
+        )
+        query = f"mutation {{ {order % ((refused, made) if order[0] == 'a' else (made, refused))} }}"
+        codes = []
+        for now in (True, True, False, True):
+            is_away = now
+            found = (await running.send(query, {"Idempotency-Key": "k"})).json()
+            codes.append({each["path"][0]: each["extensions"]["code"] for each in found["errors"]})
+        assert codes == 2 * [{"a": "REJECTED", "b": "UNAVAILABLE"}] + 2 * [{"a": "REJECTED"}]
+        assert found["data"] == {"a": None, "b": {"version": 1}}
+        assert asked == 6, "the last response is the one before"
+
+
 async def test_a_token_is_returned_and_waited_for(any_store: str) -> None:
     async with site(any_store) as running:
         token = (await running.send(JOIN, id="a")).headers["consistency-token"]
@@ -239,6 +276,7 @@ class Wish:
     title: str
     tags: list[Annotated[str, Field(max_length=8)]] = field(default_factory=list)
     note: str | None = "none"
+    how_many: int = 1
 
 
 async def test_objects_that_are_sent(sqlite: str) -> None:
@@ -247,13 +285,19 @@ async def test_objects_that_are_sent(sqlite: str) -> None:
 
     @api.mutation
     async def wish(asked: Asked, wish: Wish) -> str | None:
-        return f"{wish.title} {wish.tags} {wish.note}"
+        return f"{wish.title} {wish.tags} {wish.note}" + f" {wish.how_many}" * (wish.how_many != 1)
 
     async with site(sqlite, api) as running:
         query = "mutation($wish: WishInput!) { wish(wish: $wish) }"
         assert (await running.data(query, wish={"title": "a", "tags": None, "note": None}))["wish"] == "a [] None"
-        literal = 'mutation { wish(wish: {title: "a", tags: null}) }'
+        assert (await running.data(query, wish={"title": "a", "howMany": None}))["wish"] == "a [] none"
+        assert (await running.data(query, wish={"title": "a", "howMany": 2}))["wish"] == "a [] none 2"
+        literal = 'mutation { wish(wish: {title: "a", tags: null, howMany: null}) }'
         assert (await running.data(literal))["wish"] == "a [] none"
+        inside = 'mutation($note: String, $tag: String!) { wish(wish: {title: "a", note: $note, tags: ["b", $tag]}) }'
+        for note in ("one", None, "two"):  # with one document: each request has its own
+            assert (await running.data(inside, note=note, tag=f"{note}"))["wish"] == f"a ['b', '{note}'] {note}"
+        assert (await running.data(inside, tag="c"))["wish"] == "a ['b', 'c'] none"
         [error] = await running.errors(query, wish={"title": "a", "tags": ["a" * 9]})
         said = "String should have at most 8 characters"
         assert (error["message"], error["extensions"]["fields"]) == (
@@ -316,6 +360,50 @@ async def test_rows_of_something_that_must_exist(any_store: str) -> None:
         assert (error["message"], error["extensions"]["code"]) == ("There is no member 'u9'", "NOT_FOUND")
 
 
+@dataclass(frozen=True)
+class Titled:
+    author_id: str
+    title: str
+    count: int = 0
+
+
+def count_titled(row: Titled, event: Written, recorded: Recorded) -> Titled:
+    return Titled(row.author_id, row.title, row.count + 1)
+
+
+@pytest.mark.parametrize(
+    ("at", "arguments"),
+    [
+        ("GET /titled/{author_id}/{title}", 'authorId: "u1", title: "u2"'),
+        ("GET /titled/{title}/{author_id}", 'authorId: "u1", title: "u2"'),
+        ("GET /titled/{title}/{who}", 'who: "u1", title: "u2"'),
+        ("GET /titled/{first}/{second}", 'first: "u1", second: "u2"'),
+    ],
+)
+async def test_a_key_of_several_fields_in_whatever_order_the_path_has_them(
+    compiling: str, at: str, arguments: str
+) -> None:
+    titled = Projection(
+        "titled",
+        Titled,
+        count_titled,
+        key=lambda event, recorded: (event.author_id, event.title),
+        key_fields=("author_id", "title"),
+    )
+    app = App("titles", deciders=[writings], projections=[titled])
+    api = Api(app, actor=nobody)
+    api.row(titled, at=at, name="titled")
+    async with app.open(compiling) as running:
+        done = await running.execute(writings, "1", Write("u1", "u2"))
+        await running.get(titled, ("u1", "u2"), after=done.receipt)
+        transport = httpx2.ASGITransport(app=web_app(running, api))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+            for field in ("count", "count author: authorId"):
+                body = {"query": f"{{ titled({arguments}) {{ {field} }} }}"}
+                found = (await client.post("/graphql", json=body)).json()
+                assert found["data"]["titled"]["count"] == 1
+
+
 async def test_allow_sees_the_arguments(sqlite: str) -> None:
     api = api_of(actor=actor_of, allow=own)
     async with site(sqlite, api) as running:
@@ -326,6 +414,28 @@ async def test_allow_sees_the_arguments(sqlite: str) -> None:
         assert [(one["path"], one["extensions"]["code"]) for one in response.json()["errors"]] == [(["b"], "FORBIDDEN")]
         [error] = await running.errors('{ user(id: "u0") { posts { title } } }', {"authorization": "u0"})
         assert (error["path"], error["extensions"]["code"]) == (["user", "posts"], "FORBIDDEN")
+
+
+async def test_a_parameter_with_the_name_of_another_field_is_that_of_the_path(compiling: str) -> None:
+    """Not a condition on the field of that name: the rule and the rows have the author."""
+    seen = list[Mapping[str, Any]]()
+
+    def noted(actor: Actor, arguments: Mapping[str, Any]) -> bool:
+        seen.append(arguments)
+        return True
+
+    api = Api(forum, actor=actor_of)
+    where = {"author_id": "post_id"}
+    api.page(posts, at="GET /users/{post_id}/posts", name="posts_of", where=where, allow=noted)
+    async with site(compiling, api) as running:
+        await fill(running.running, users=2, posts=2)
+        login = {"authorization": "u1"}
+        plain = (await running.send('{ postsOf(postId: "u1") { authorId } }', login)).json()
+        connection = (await running.send('{ postsOfConnection(postId: "u1") { nodes { authorId } } }', login)).json()
+        assert plain["data"]["postsOf"] == connection["data"]["postsOfConnection"]["nodes"] == 2 * [{"authorId": "u1"}]
+        assert seen == 2 * [{"author_id": "u1", "post_id": "u1"}]
+        rest = (await running.client.get("/users/u1/posts", headers=login)).json()
+        assert [row["author_id"] for row in rest["data"]] == ["u1", "u1"]
 
 
 async def test_with_users_a_relation_without_a_rule_is_closed(sqlite: str) -> None:
@@ -493,6 +603,8 @@ ONE_EACH = " ".join(f"a{n}: posts(limit: 1) {{ author {{ name }} }}" for n in ra
 EACH = "{ users(limit: 500) { " + ONE_EACH + " %s } }"
 POSTS = "{ users(limit: %d) { posts(limit: %d) { title } } }"
 AUTHORS = "{ users(limit: 500) { posts(limit: %d) { author { name } } } }"
+CONNECTED = "{ usersConnection(%s: 500) { nodes { posts(limit: %d) { title } } } }"
+WITH_CONNECTIONS = "{ users(limit: 500) { postsConnection(%s: %d) { nodes { title } } } }"
 DEEP = "{ post(id: 1) " + "{ author { posts(limit: 1) " * 9 + "%s" + " } }" * 9 + "}"
 
 
@@ -508,6 +620,8 @@ def with_aliases(count: int) -> str:
         (DEEP % "{ title }", DEEP % "{ author { name } }"),
         (POSTS % (250, 399), POSTS % (250, 400)),
         (AUTHORS % 99, AUTHORS % 100),
+        *((CONNECTED % (end, 199), CONNECTED % (end, 200)) for end in ("first", "last")),
+        *((WITH_CONNECTIONS % (end, 199), WITH_CONNECTIONS % (end, 200)) for end in ("first", "last")),
         (EACH % "", EACH % "posts(limit: 2) { title }"),
     ],
 )
@@ -549,6 +663,38 @@ async def test_variables_count_as_they_are(sqlite: str) -> None:
         query = "query($n: Int!) { users(limit: $n) { posts(limit: $n) { title } } }"
         assert (await running.send(query, n=100)).status_code == 200
         assert (await running.send(query, n=500)).status_code == 422
+        deep = "query($n: Int) { users(limit: $n) { posts(limit: $n) { author { posts(limit: $n) { title } } } } }"
+        assert (await running.send(deep, n=9)).status_code == 200
+        assert (await running.send(deep, n=99)).status_code == 422
+        assert (await running.send(deep)).status_code == 422  # 50 times 50 times 50
+
+
+@pytest.mark.parametrize("order", ["query Large %s query Small %s", "query Small %s query Large %s"])
+async def test_each_operation_of_a_document_is_measured(sqlite: str, order: str) -> None:
+    """The name alone says which one is executed; a document with too much in it is refused whole."""
+    small, large = "{ users(limit: 1) { name } }", "{ users(limit: 500) { posts(limit: 500) { title } } }"
+    counted = ("($n: Int!) " + large.replace("500", "$n"), "($n: Int!) " + small.replace("1", "$n"))
+    swap = slice(None) if order.startswith("query Large") else slice(None, None, -1)
+    async with site(sqlite) as running:
+        for name in ("Small", "Large"):
+            body = {"query": order % (large, small)[swap], "operationName": name}
+            assert (await running.client.post("/graphql", json=body)).status_code == 422
+        for name, n, status in (("Small", 500, 200), ("Large", 500, 422), ("Small", 1, 200), ("Large", 1, 200)):
+            body = {"query": order % counted[swap], "operationName": name, "variables": {"n": n}}
+            assert (await running.client.post("/graphql", json=body)).status_code == status, (name, n)
+
+
+def test_how_often_a_document_was_executed_does_not_count() -> None:
+    """Each request is measured for itself, also after another one was refused."""
+    documents = Documents(schema_of(api_of()), Limits(expanded=6, cost=10))
+    query = "query($n: Int!) { users(limit: $n) { ...F } } fragment F on User { name email }"
+    for n in (3, 10, 11, 3, 500, 10, 1):
+        operation = documents.operation(query, None)
+        if n > 10:
+            with pytest.raises(Refused, match="may read"):
+                operation.variables({"n": n})
+        else:
+            assert operation.variables({"n": n}).coerced == {"n": n}
 
 
 async def test_nothing_is_read_for_typename(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """The schema follows from the Api, and leaves the domain's classes as they are."""
 
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from twofold import App, ConfigurationError, Decider, Projection, Recorded
 from twofold.api import Api, Many, One, by_rule, nobody
 from twofold.cli import commands
 from twofold.graphql.schema import schema_of, sdl
+from twofold.web.commands import Asked
 
 COMMITTED = Path(__file__).with_name("forum.graphql")
 api = api_of()
@@ -92,6 +93,58 @@ def test_names_that_graphql_cannot_have_become_others() -> None:
     assert set(row.fields) == {"key", "grE", "aB", "aB_2"}
     assert row.name != "PageInfo"
     assert g.get_named_type(row.fields["key"].type) is g.GraphQLID
+
+
+def _of_one_name(field: str) -> type:
+    return make_dataclass("Place", [(field, str)], frozen=True)
+
+
+def test_classes_of_one_name_are_as_many_types() -> None:
+    """Whether they are returned or sent, and although one of them is that of a row."""
+    made = api_of()
+    places = [_of_one_name(field) for field in ("city", "country", "planet", "star")]
+
+    def resolver(number: int, place: type) -> Any:
+        async def visit(asked: Asked, place: Any) -> Any:
+            return place
+
+        visit.__annotations__ = {"asked": Asked, "place": place, "return": place}
+        visit.__name__ = f"visit_{number}"
+        return visit
+
+    for number, place in enumerate(places):
+        made.mutation(resolver(number, place))
+    mutation = schema_of(made).mutation_type
+    assert mutation is not None
+    fields_of_mutation = [mutation.fields[f"visit{number}"] for number in range(4)]
+    returned: list[Any] = [g.get_named_type(each.type) for each in fields_of_mutation]
+    sent: list[Any] = [g.get_named_type(each.args["place"].type) for each in fields_of_mutation]
+    for types in (returned, sent):
+        assert [list(each.fields) for each in types] == [["city"], ["country"], ["planet"], ["star"]]
+    assert len({each.name for each in (*returned, *sent)}) == 8
+
+
+def test_a_class_of_two_read_models_is_neither_where_a_resolver_returns_it() -> None:
+    """With one read model of its class, what a resolver returns has the relations of that; of two, it has none."""
+    made = api_of()
+    old = Projection("old_users", User, forum.user)
+
+    @made.query
+    async def someone(asked: Asked) -> User | None:
+        return None
+
+    def type_of(name: str) -> Any:
+        query = schema_of(made).query_type
+        assert query is not None
+        return g.get_named_type(query.fields[name].type)
+
+    assert "posts" in type_of("someone").fields
+    made.app = replace(forum.forum, projections=[*forum.forum.projections, old])
+    made.page(old, name="old_users")
+    assert "posts" in type_of("users").fields
+    assert "posts" not in type_of("oldUsers").fields
+    assert "posts" not in type_of("someone").fields
+    assert len({type_of(name).name for name in ("users", "oldUsers", "someone")}) == 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,35 @@ async def test_an_operator_is_told_once_what_a_rebuild_waits_for(monkeypatch: py
         await positions_of(operator, upgraded.projections[0], notes)
     said = "balance v2 is built; an open transaction is still reading from balance: waiting for it"
     assert (next(tries), notes) == (6, [said])
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+async def test_what_is_appended_while_the_name_cannot_be_moved_is_folded(
+    monkeypatch: pytest.MonkeyPatch, from_scratch: bool
+) -> None:
+    """Nobody else does it where no worker runs."""
+    log, rows, tries = MemoryLog(Ambient()), MemoryReadStore(), count(1)
+    rebuild = importlib.import_module("twofold.operate.rebuild")
+    publish = rebuild.try_publish
+
+    async def held(*arguments: Any) -> bool:
+        number = next(tries)
+        if number < 4:
+            await deposited(log, "a", number)
+            return False
+        shown: bool = await publish(*arguments)
+        return shown
+
+    monkeypatch.setattr(rebuild, "try_publish", held)
+    monkeypatch.setattr(rebuild, "LOOK_S", 0.0)
+    async with only.look(log, read_store=rows) as operator:
+        await deposited(log, "a", 10)
+        rebuilding = operate.rebuild(operator, balances, from_scratch=from_scratch, note=lambda _: None)
+        async with aclosing(rebuilding) as positions:
+            reached = [position async for position in positions]
+        assert reached[-1] == await log.head()
+        assert await operator.get(balances, "a") == Balance("a", 16, 4)
+    assert next(tries) == 5
 
 
 async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen() -> None:

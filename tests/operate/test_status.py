@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from twofold import operate
@@ -11,6 +11,7 @@ from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
 from twofold.read.projection import Table
+from twofold.rollup import Rollup, count
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import balances, bank, deposited, sums
 from twofold.testing.conformance.rebuild import caught_up, only, upgraded
@@ -68,3 +69,29 @@ async def test_who_only_looks_is_told_that_the_log_is_another_one() -> None:
         [told] = await operate.status(looking)
         assert told.error is not None
         assert log.log_id in told.error
+
+
+@dataclass(frozen=True)
+class Accounts:
+    """How many accounts have made so many deposits."""
+
+    deposits: int
+    accounts: int
+
+
+async def test_a_rollup_is_as_far_as_it_is_filled() -> None:
+    """One that is new is behind, although its source is at the end."""
+    log, rows = MemoryLog(), MemoryReadStore()
+    await deposited(log, "a", 1, 2, 3)
+    async with only.open(log, read_store=rows, work=False) as running:
+        await caught_up(running)
+    by_deposits = Rollup("by_deposits", Accounts, of=balances, by="deposits", accounts=count())
+    both = replace(only, projections=[balances, by_deposits])
+    async with both.look(log, read_store=rows) as looking:
+        found = {one.name: (one.position, one.lag_events, one.lag_s > 0) for one in await operate.status(looking)}
+        head = await log.head()
+        assert found == {"balance": (head, 0, False), "by_deposits": (None, 3, True)}
+    async with both.open(log, read_store=rows, work=False) as running:
+        await operate.prepared(running, by_deposits)
+        found = {one.name: (one.position, one.lag_events, one.lag_s > 0) for one in await operate.status(running)}
+        assert found == {"balance": (head, 0, False), "by_deposits": (head, 0, False)}

@@ -12,6 +12,8 @@ from fastapi import FastAPI, Response
 
 from twofold import App, Decider, Projection, Recorded, Running, operate
 from twofold.api import Api, nobody
+from twofold.errors import Unavailable
+from twofold.messages import Position
 from twofold.read.projector import Projector
 from twofold.web import health
 from twofold.web.answers import answer
@@ -160,6 +162,29 @@ async def test_a_parked_row_keeps_nobody_waiting(tmp_path: Path, connect: Connec
         assert "ZeroDivisionError" not in refused.text  # the cause is for the log, not for clients
 
 
+async def test_each_partition_must_have_caught_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the head that its own feed had at the first look; later it may fall behind a little."""
+    places: dict[int, tuple[int, int]] = {}  # by partition: the checkpoint and the head
+
+    def standing(partition: int, at: int, head: int, version: int) -> operate.FollowerStatus:
+        of_it = (Position(partition, at), Position(partition, head), head - at, 0.1)
+        return operate.FollowerStatus("totals", version, partition, "projection", *of_it, "w", "following", None, 0)
+
+    async def status(running: Running) -> list[operate.FollowerStatus]:
+        return [standing(partition, at, head, v) for v in (1, 2) for partition, (at, head) in places.items()]
+
+    monkeypatch.setattr(operate, "status", status)
+    async with APP.open("memory:", work=False) as running:
+        readiness = health.Readiness(running)
+        places.update({0: (9, 9), 1: (2, 5), 2: (1, 1)})
+        waiting = [f"projection totals v{v} has not caught up: 3 events to go" for v in (1, 2)]
+        assert await readiness.reasons() == waiting
+        places.update({0: (9, 30), 1: (4, 5)})
+        assert [one.replace(": 1 events", ": 3 events") for one in await readiness.reasons()] == waiting
+        places.update({1: (5, 30)})
+        assert await readiness.reasons() == []
+
+
 @pytest.mark.parametrize("name", ["c.db", "c.read.db"])
 async def test_not_ready_when_a_store_is_gone(
     tmp_path: Path, connect: Connect, name: str, caplog: pytest.LogCaptureFixture
@@ -177,3 +202,25 @@ async def test_not_ready_when_a_store_is_gone(
         told = [record.getMessage() for record in caplog.records if record.name == "twofold.web.health"]
         assert [str(tmp_path / name) in line for line in told] == [True]
         assert (await client.get("/health/live")).status_code == 200
+
+
+async def test_the_log_says_each_time_that_a_store_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for each time that it is away, although the reason is the same as before."""
+    caplog.set_level("WARNING", "twofold.web.health")
+    is_away = False
+    status = operate.status
+
+    async def perhaps(running: Running) -> list[operate.FollowerStatus]:
+        if is_away:
+            raise Unavailable("the store is away")
+        return await status(running)
+
+    monkeypatch.setattr(operate, "status", perhaps)
+    async with APP.open("memory:", work=False) as running:
+        readiness = health.Readiness(running)
+        for is_away in (False, True, True, False, False, True, True):
+            assert bool(await readiness.reasons()) is is_away
+    told = [record.getMessage() for record in caplog.records if record.name == "twofold.web.health"]
+    assert told == 2 * ["not ready: the store cannot be used: the store is away"]

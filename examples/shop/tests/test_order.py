@@ -1,3 +1,4 @@
+import itertools
 import re
 from dataclasses import replace
 from decimal import Decimal
@@ -132,6 +133,17 @@ def test_an_item_needs_a_quantity_and_a_price(wrong: Item) -> None:
 def test_an_order_is_confirmed_when_all_its_lines_are_reserved() -> None:
     assert decided(NoteReserved(1), *PENDING) == [LineReserved(1)]
     assert decided(NoteReserved(2), *HALF_RESERVED) == [LineReserved(2), CONFIRMED]
+
+
+def test_an_order_is_confirmed_by_its_last_reservation_in_whatever_order_they_come() -> None:
+    placed = OrderPlaced(ANN, (item("tea"), item("cup"), item("tea")), HOME, Decimal("7.5"), START)
+    for lines in itertools.permutations((1, 2, 3)):
+        events: list[Event] = [placed]
+        for count, line in enumerate(lines, start=1):
+            noted = decided(NoteReserved(line), *events)
+            assert [type(event) for event in noted] == [LineReserved, OrderConfirmed][: 2 if count == 3 else 1]
+            events += noted
+            assert decided(NoteReserved(line), *events) == []
 
 
 def test_an_order_is_rejected_with_the_reason_and_what_was_reserved_is_to_be_released() -> None:

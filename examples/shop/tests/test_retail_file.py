@@ -1,6 +1,7 @@
 """Small files: the rules one by one, and dirty data."""
 
 import gzip
+import itertools
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_an_invoice_is_put_together_over_the_whole_file(tmp_path: Path) -> None:
         ),
     ]
     assert found.uncovered == []
+
+
+def test_an_invoice_is_dated_by_its_first_moment_in_whatever_order_its_lines_come(tmp_path: Path) -> None:
+    minutes = ("2010-12-01 08:26:00", "2010-12-01 08:27:00", "2010-12-01 08:28:00")
+    for dates in itertools.permutations(minutes):
+        [record] = history(tmp_path, *(line(date=date) for date in dates)).invoices.values()
+        assert record.invoiced_at == datetime(2010, 12, 1, 8, 26, tzinfo=UTC)
 
 
 def test_the_kinds(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class Operation:
     def measure(self, limits: Limits) -> None:
         """Check what does not depend on variables. Raises: Refused."""
         costs = Costs(self._schema, self.document, limits)
-        _check_cost(costs, self.node, {})
+        _check_cost(costs, self.node, None)
         self._costs = costs if costs.depends else None
 
     def variables(self, given: Mapping[str, Any]) -> Any:
@@ -118,7 +118,7 @@ class Documents:
         found = operations.get(name) if name else next(iter(operations.values()))
         if found is None:
             raise Refused([g.GraphQLError(f"The document has no operation called {name!r:.80}.")])
-        if name is None and len(operations) > 1:
+        if not name and len(operations) > 1:
             names = ", ".join(str(one) for one in operations)
             raise Refused([g.GraphQLError(f"The document has several operations: name one of {names:.200}.")])
         return found
@@ -162,7 +162,7 @@ def _too_deep() -> g.GraphQLError:
     return g.GraphQLError("The document is nested too deeply.")
 
 
-def _check_cost(costs: Costs, node: ast.OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
+def _check_cost(costs: Costs, node: ast.OperationDefinitionNode, variables: Mapping[str, Any] | None) -> None:
     try:
         costs.check(node, variables)
     except g.GraphQLError as error:

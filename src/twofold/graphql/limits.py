@@ -61,10 +61,10 @@ class Costs:
         self._schema, self._limits = schema, limits
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, ast.FragmentDefinitionNode)}
         self._expanded, self.depends = 0, False
-        self._variables: Mapping[str, Any] = {}
+        self._variables: Mapping[str, Any] | None = None
 
-    def check(self, operation: ast.OperationDefinitionNode, variables: Mapping[str, Any]) -> None:
-        """Raises: TooMuch."""
+    def check(self, operation: ast.OperationDefinitionNode, variables: Mapping[str, Any] | None) -> None:
+        """Before the variables are known, each is taken for the least. Raises: TooMuch."""
         self._expanded, self._variables = 0, variables
         root = self._schema.get_root_type(operation.operation)
         cost = 0 if root is None else self._cost(root, operation.selection_set, 1, 1)
@@ -119,7 +119,7 @@ class Costs:
     def _value(self, node: ast.ValueNode) -> Any:
         if isinstance(node, ast.VariableNode):
             self.depends = True
-            return self._variables.get(node.name.value)
+            return 1 if self._variables is None else self._variables.get(node.name.value)
         return int(node.value) if isinstance(node, ast.IntValueNode) else None
 
 

@@ -47,6 +47,7 @@ class Readiness:
         except TwofoldError as error:
             self._log(str(error))
             return [f"the store cannot be used ({type(error).__name__}): the log says why"]
+        self._logged = ""
         return [reason for follower in followers if (reason := self._reason(follower)) is not None]
 
     def _reason(self, follower: operate.FollowerStatus) -> str | None:
@@ -63,7 +64,7 @@ class Readiness:
         return None
 
     def _log(self, why: str) -> None:
-        """Once, however often readiness is asked for."""
+        """Once until the store can be used again, however often readiness is asked for."""
         if why != self._logged:
             _logger.warning("not ready: the store cannot be used: %s", why)
         self._logged = why

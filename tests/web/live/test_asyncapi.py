@@ -21,7 +21,9 @@ from generated import typescript
 from twofold import App, Decider, Projection, Recorded, Stored
 from twofold.api import Actor, Api, anyone, nobody
 from twofold.web import docs
+from twofold.web.forms import JsonForm
 from twofold.web.live.asyncapi import document
+from twofold.web.live.told import EventsRoute
 from twofold.web.rest.commands import CommandEndpoint
 from twofold.web.rest.routes import routes_of
 
@@ -74,6 +76,7 @@ class Made:
     pair: tuple[int, str] = (1, "a")
     several: frozenset[int] = frozenset()
     maybe: int | None = None
+    how_many: int = 1
     tags: list[Tagged] = field(default_factory=list)
 
 
@@ -130,6 +133,10 @@ WORKSHOP = App(
 )
 
 
+def shown(row: Thing) -> Part:
+    return Part(row.thing_id)
+
+
 def workshop(**settings: Any) -> Api:
     api = Api(WORKSHOP, actor=nobody, title="Workshop", **settings)
     api.row(thing_rows)
@@ -153,6 +160,32 @@ def test_a_channel_says_what_its_first_message_holds() -> None:
     texts = {name: channel.get("description", "") for name, channel in described(workshop())["channels"].items()}
     begins = {name: found[1] for name, text in texts.items() if (found := re.search(r"First the (\w+) as", text))}
     assert begins == {"things": "row", "things_list": "rows", "of_weight": "rows"}
+
+
+@pytest.mark.parametrize("turn", range(5))
+async def test_each_address_has_a_channel_of_its_own_whatever_it_is_called(turn: int) -> None:
+    """Also with the name of a channel that is always there, or of one that was renamed for it."""
+    api = Api(WORKSHOP, actor=nobody)
+    pages = {"/a": "live", "/b": "live_a", "/c": "events", "/d": "events_c", "/e": "told_of"}
+    for path in [*pages, *pages][turn : turn + 5]:
+        api.page(thing_rows, f"GET {path}", name=pages[path])
+    endpoints = [route.made for route in routes_of(api) if not isinstance(route.made, CommandEndpoint)]
+    paths = ("/events", "/told/of", "/told-of", "/live/a")
+    async with WORKSHOP.open("memory:") as running:
+        how = {"member": "thing", "returns": shown, "form": JsonForm(), "allow": anyone}
+        routes = [EventsRoute(path, running, thing_rows, {Made: "ThingMade"}, **how) for path in paths]
+    found = document(api, endpoints, routes)
+    channels = found["channels"]
+    addresses = [channel["address"] for channel in channels.values()]
+    assert sorted(map(str, addresses)) == sorted([*pages, *paths, "/live", "None"])
+    said = [each["$ref"] for channel in channels.values() for each in channel["messages"].values()]
+    assert len(set(said)) == len(said) == len(found["components"]["messages"])
+    for operation in found["operations"].values():
+        name = operation["channel"]["$ref"].rpartition("/")[2]
+        messages = {each["$ref"] for each in operation["messages"]}
+        assert messages <= {f"#/channels/{name}/messages/{each}" for each in channels[name]["messages"]}
+        assert messages
+    assert len(found["operations"]) == len(pages) + len(paths) + 3
 
 
 async def member(headers: Mapping[str, str]) -> Actor | None: ...

@@ -643,6 +643,17 @@ async def test_streams_that_fields_name_must_exist(serve: Serve) -> None:
     assert (await site.client.post("/accounts/1", json={"owner": "2"})).json()["version"] == 2
 
 
+async def test_all_fields_that_name_nothing_are_reported(serve: Serve) -> None:
+    site = await serve(bank("POST /accounts", id="account_id", exists={"account_id": accounts, "owner": accounts}))
+    await site.running.execute(accounts, "1", Open("1"))
+    for account, owner, missing in (("3", "2", "32"), ("1", "2", "2"), ("3", "1", "3")):
+        refused = (await site.client.post("/accounts", json={"account_id": account, "owner": owner})).json()
+        said = {"3": "/account_id", "2": "/owner"}
+        assert refused["errors"] == [
+            {"in": "body", "field": said[each], "message": f"There is no account {each!r}"} for each in missing
+        ]
+
+
 async def test_the_id_is_the_only_parameter_that_is_no_field(serve: Serve) -> None:
     site = await serve(bank("PUT /accounts/{number_of_it}", exists=accounts))
     await site.running.execute(accounts, "1", Open("1"))

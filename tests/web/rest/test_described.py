@@ -23,6 +23,7 @@ from twofold.api import Actor, Api, anyone, logged_in, nobody
 from twofold.api.rule import by_rule
 from twofold.web import openapi
 from twofold.web.application import web_app
+from twofold.web.forms import JsonForm
 from twofold.web.identity import LoggedIn
 from twofold.web.rest.examples import Examples, NoExample
 from twofold.web.routes import router
@@ -316,6 +317,98 @@ def test_two_classes_of_one_name_are_two_components() -> None:
     jsonschema_rs.validate(OPENAPI_31, document)
 
 
+def test_a_class_of_the_users_keeps_its_name_beside_those_that_are_made() -> None:
+    """The answer, the event, the page and the problems of a kind get another name where a class has theirs."""
+    own = router()
+    taken = ("BoxAnswer", "BoxEvent", "BoxPage", "CommandProblem422", "PageProblem400")
+    theirs = {name: make_dataclass(name, [(f"of_{name.lower()}", str)]) for name in taken}
+
+    def route(name: str, cls: type) -> None:
+        @own.get(f"/theirs/{name}", response_model=cls, name=name.lower())
+        async def one() -> Any: ...
+
+    for name, cls in theirs.items():
+        route(name, cls)
+    document = of(small, by_rule(small), own)
+    schemas = document["components"]["schemas"]
+    for name in taken:
+        assert list(schemas[name]["properties"]) == [f"of_{name.lower()}"]
+        assert f"{name}2" in schemas
+    done = document["paths"]["/box/{id}/put"]["post"]["responses"]
+    answer = done["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": "#/components/schemas/BoxAnswer2"}
+    assert schemas["BoxAnswer2"]["properties"]["events"]["items"] == {"$ref": "#/components/schemas/BoxEvent2"}
+    problem = done["422"]["content"]["application/problem+json"]["schema"]
+    assert problem == {"$ref": "#/components/schemas/CommandProblem4222"}
+    assert not [name for name in schemas if re.fullmatch(r"\w+(Answer|Event|Page)3", name)]
+
+
+def test_two_classes_that_differ_only_further_inside_are_two_components() -> None:
+    """A class whose field has a class of a name that occurs twice is not that of the other one of these."""
+    inner = [make_dataclass("Inner", [(name, str)]) for name in ("colour", "weight")]
+    outer = [make_dataclass("Outer", [("inner", each)]) for each in inner]
+    around = [make_dataclass("Around", [("outer", each)]) for each in outer]
+
+    async def put_it(body: Any) -> None: ...
+
+    put_it.__annotations__["body"] = around[0]
+    own = router()
+    own.post("/theirs")(put_it)
+
+    def decide_it(command: Any, state: int) -> list[Was]: ...
+
+    decide_it.__annotations__["command"] = around[1]
+    decider = Decider("any", 0, decide_it, evolve)
+    app = App("any", deciders=[decider])
+    document = of(app, by_rule(app), own)
+    schemas = document["components"]["schemas"]
+
+    def fields_of(name: str, *further: str) -> set[str]:
+        properties = schemas[name]["properties"]
+        if not further:
+            return set(properties)
+        return fields_of(properties[further[0]]["$ref"].rpartition("/")[2], *further[1:])
+
+    assert fields_of("Around", "outer", "inner") == {"colour"}
+    assert fields_of("Around2", "outer", "inner") == {"weight"}
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_each_address_of_a_command_has_its_own_types(first: int) -> None:
+    """In the document as in what is accepted, whichever is declared first."""
+    api = Api(small, actor=nobody)
+    limits = {"/a/{id}": 1, "/b/{id}": 100, "/c/{id}": None}
+    for path in [*limits, *limits][first : first + 3]:
+        least = limits[path]
+        types = least and {"size": Annotated[int, Field(ge=least)]}
+        api.command(boxes, Put, at=f"POST {path}", types=types, name=f"put_{path[1]}")
+    document = of(small, api)
+    for path, least in limits.items():
+        schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        shown = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+        assert shown["properties"]["size"].get("minimum") == least
+
+
+def test_only_the_id_of_the_stream_has_the_length_of_an_id() -> None:
+    """Another parameter of the path is as long as its field allows."""
+    sized = make_dataclass("Sized", [("shelf", str), ("label", Annotated[str, Field(max_length=9)]), ("size", int)])
+
+    def decide_it(command: Any, state: int) -> list[Was]: ...
+
+    decide_it.__annotations__["command"] = sized
+    decider = Decider("any", 0, decide_it, evolve)
+    api = Api(App("any", deciders=[decider], projections=[seen]), actor=nobody)
+    api.command(decider, sized, at="POST /shelves/{shelf}/{label}/{id}")
+    api.row(seen, at="GET /boxes/{id}")
+    longest = {
+        (at.partition(" ")[0], parameter["name"]): parameter["schema"].get("maxLength")
+        for at, operation in generated(of(api.app, api)).items()
+        for parameter in operation["parameters"]
+        if parameter["in"] == "path"
+    }
+    assert longest == {("POST", "shelf"): None, ("POST", "label"): 9, ("POST", "id"): 200, ("GET", "id"): None}
+
+
 def test_paths_that_differ_in_the_names_of_parameters_are_one() -> None:
     api = Api(small, actor=nobody)
     api.command(boxes, Put, at="PUT /boxes/{box}", id="box")
@@ -368,14 +461,27 @@ class Odd:
 
 
 def body_of(command: type) -> Json:
+    found: Json = _described(command)[0]["requestBody"]["content"]["application/json"]
+    return found
+
+
+def of_body(command: type) -> Json:
+    """The schema of the body."""
+    operation, document = _described(command)
+    name = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    found: Json = document["components"]["schemas"][name]
+    return found
+
+
+def _described(command: type) -> tuple[Json, Json]:
     def decide(command: Any, state: int) -> list[Was]: ...
 
     decide.__annotations__["command"] = command
     decider = Decider("any", 0, decide, evolve)
     app = App("any", deciders=[decider])
-    (operation,) = generated(of(app, by_rule(app))).values()
-    found: Json = operation["requestBody"]["content"]["application/json"]
-    return found
+    document = of(app, by_rule(app))
+    (operation,) = generated(document).values()
+    return operation, document
 
 
 def test_a_class_may_have_examples_of_its_own() -> None:
@@ -402,6 +508,71 @@ def test_bytes_are_described_as_they_are_written_and_a_default_that_json_cannot_
 
 
 @dataclass(frozen=True)
+class Usual:
+    count: int = 0
+    price: Decimal = Decimal(0)
+    is_late: bool = False
+    share: float = 0.0
+    size: int = 5
+    word: str = "a"
+    empty: str = ""
+    nothing: int | None = None
+    several: tuple[int, ...] = ()
+
+
+def test_a_default_is_told_also_where_it_is_zero_or_false() -> None:
+    """Not where it says nothing: no value, or an empty one."""
+    schema = of_body(Usual)
+    said = {name: each["description"] for name, each in schema["properties"].items() if "description" in each}
+    assert said.pop("price") in ("By default 0", 'By default "0"')
+    assert said == {
+        "count": "By default 0",
+        "is_late": "By default false",
+        "share": "By default 0.0",
+        "size": "By default 5",
+        "word": 'By default "a"',
+    }
+    assert "required" not in schema
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_one_class_has_a_component_for_each_form_that_it_has(turn: int) -> None:
+    """Forms that differ in their names, in their decimals, or in both."""
+    forms = [JsonForm(names, decimals) for names in ("snake", "camel") for decimals in ("string", "number")]
+    routers = []
+
+    def answering(form: JsonForm) -> APIRouter:
+        made = router(form=form)
+
+        @made.get(f"/{form.names}/{form.decimals}", response_model=form.described(Bill))
+        async def bill() -> Any: ...
+
+        return made
+
+    routers = [answering(form) for form in forms[::turn]]
+    document = of(small, by_rule(small), *routers)
+    schemas = document["components"]["schemas"]
+    for form in forms:
+        responses = document["paths"][f"/{form.names}/{form.decimals}"]["get"]["responses"]
+        shown = schemas[responses["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+        line = schemas[shown["properties"]["lines"]["items"]["$ref"].rpartition("/")[2]]
+        for each, name in ((shown, "total_amount"), (line, "unit_price")):
+            decimal = each["properties"][form.name(name)]
+            assert ("anyOf" in decimal) == (form.decimals == "number")
+
+
+@dataclass(frozen=True)
+class BillLine:
+    unit_price: Decimal
+
+
+@dataclass(frozen=True)
+class Bill:
+    total_amount: Decimal
+    lines: list[BillLine]
+
+
+@dataclass(frozen=True)
 class Upload:
     pixels: bytes
 
@@ -415,6 +586,14 @@ def test_an_example_of_bytes_is_base64() -> None:
     [
         ({"type": "integer", "minimum": 7}, 7),
         ({"type": "integer", "exclusiveMaximum": 0}, -1),
+        ({"type": "integer", "exclusiveMaximum": 1}, 0),
+        ({"type": "integer", "exclusiveMinimum": 1}, 2),
+        ({"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5}, 4),
+        ({"type": "integer", "minimum": 1, "maximum": 1}, 1),
+        ({"type": "integer", "multipleOf": 5, "exclusiveMaximum": 5}, 0),
+        ({"type": "integer", "multipleOf": 5, "exclusiveMinimum": 5}, 10),
+        ({"type": "number", "exclusiveMaximum": 12.5}, 11.5),
+        ({"type": "number", "maximum": 12.5}, 12.5),
         ({"type": "integer", "multipleOf": 5, "minimum": 11}, 15),
         ({"type": "string", "minLength": 6}, "namexx"),
         ({"type": "string", "maxLength": 2}, "na"),

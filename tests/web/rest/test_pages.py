@@ -116,6 +116,15 @@ def field_of(refused: httpx2.Response) -> str:
     return str(refused.json()["errors"][0]["field"])
 
 
+async def test_all_parameters_that_are_wrong_are_reported(serve: Serve) -> None:
+    """The first, the last and those between, beside others that are right."""
+    site = await library(serve, lent={})
+    query = "count=x&member_id=ada&price=y&is_late=true&lent_on__ge=z&limit=0"
+    refused = await site.client.get(f"/loans?{query}")
+    assert (refused.status_code, refused.json()["type"]) == (422, "invalid-input")
+    assert [each["field"] for each in refused.json()["errors"]] == ["count", "price", "lent_on__ge", "limit"]
+
+
 # ---- filters
 
 QUERIES = {

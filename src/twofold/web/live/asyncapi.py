@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain, count
 from typing import Any, get_type_hints
 
 from fastapi import FastAPI, Response
@@ -56,7 +57,8 @@ def document(api: Api, endpoints: Sequence[Watched], routes: Sequence[EventsRout
     stored = _schemas_of_events(events, components["schemas"])
     channels, operations = dict[str, Json](), dict[str, Json]()
     needed = _security(api, components)
-    for name, endpoint in _named(endpoints):
+    taken = {"live", "events"}
+    for name, endpoint in _named(endpoints, taken):
         channels[name] = _stream(name, endpoint, changes[endpoint], components["messages"])
         operations[f"{name}_watch"] = _operation("send", name, channels[name]["messages"]) | needed([endpoint])
     if endpoints:
@@ -66,7 +68,8 @@ def document(api: Api, endpoints: Sequence[Watched], routes: Sequence[EventsRout
         operations["live_ask"] = _operation("receive", "live", sent) | needed(endpoints)
         operations["live_tell"] = _operation("send", "live", told) | needed(endpoints)
     for route in routes:
-        name = "_".join(re.findall(r"[A-Za-z0-9]+", route.path))
+        name = _free(_words(route.path), taken)
+        taken.add(name)
         channels[name] = _told(name, route, components)
         operations[f"{name}_tell"] = _operation("send", name, channels[name]["messages"])
     if events:
@@ -150,15 +153,23 @@ def _object(properties: Mapping[str, Any], *optional: str) -> Json:
 # ---- channels ----------------------------------------
 
 
-def _named(endpoints: Iterable[Watched]) -> Iterator[tuple[str, Watched]]:
-    """Each with a name of its own."""
-    taken = {"live", "events"}
+def _named(endpoints: Iterable[Watched], taken: set[str]) -> Iterator[tuple[str, Watched]]:
+    """Each with a name of its own, which is taken from then on."""
     for endpoint in endpoints:
         name = endpoint.served.name
         if name in taken:
-            name += "_" + "_".join(re.findall(r"[A-Za-z0-9]+", endpoint.served.at.path))
+            name = _free(f"{name}_{_words(endpoint.served.at.path)}", taken)
         taken.add(name)
         yield name, endpoint
+
+
+def _words(path: str) -> str:
+    return "_".join(re.findall(r"[A-Za-z0-9]+", path))
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, with a number if it is taken."""
+    return next(one for one in chain([name], (f"{name}_{number}" for number in count(2))) if one not in taken)
 
 
 def _stream(name: str, endpoint: Watched, changes: Json, messages: Json) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler
@@ -24,6 +25,11 @@ class AtTheEdge:
     form: JsonForm
     types: Mapping[str, Any]
     elsewhere: tuple[str, ...]
+
+    @property
+    def _which(self) -> str:
+        """Tells these types from those of the class, and from others that it has at another address."""
+        return blake2b(repr(sorted(self.types.items())).encode(), digest_size=8).hexdigest()
 
     def schema(self, cls: type) -> CoreSchema:
         """Pydantic's schema of the class with these types, in which its own rules still hold."""
@@ -61,7 +67,7 @@ class AtTheEdge:
             case {"type": kind, "fields": fields} if kind in _FIELDS:
                 return {**schema, "fields": self._fields(fields)}
             case {"schema": inner}:
-                ref = {"ref": f"{schema['ref']}-edge"} if "ref" in schema else {}
+                ref = {"ref": f"{schema['ref']}-{self._which}"} if "ref" in schema else {}
                 return {**schema, **ref, "schema": self._retyped(inner, definitions)}
             case _:
                 return schema

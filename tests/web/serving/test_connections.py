@@ -1,0 +1,78 @@
+"""Several requests on one connection: each counts for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from twofold.web.serving.admission import Admission
+from twofold.web.serving.limits import Limits
+from twofold.web.serving.sockets import listen
+from twofold.web.serving.uvicorn_server import Server, config_of
+
+LIMITS = Limits(head_bytes=4_096)
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+class Client:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def status(self) -> int:
+        async with asyncio.timeout(10):
+            head = await self.reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 431") or await self.reader.readexactly(2) == b"ok"
+        return int(head.split()[1])
+
+
+@asynccontextmanager
+async def served() -> AsyncIterator[Any]:
+    """A function that connects."""
+    admission = Admission(app, LIMITS)
+    server = Server(config_of(admission, LIMITS, 2))
+    with listen("127.0.0.1", 0) as listening:
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+
+        @asynccontextmanager
+        async def connect() -> AsyncIterator[Client]:
+            reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+            try:
+                yield Client(reader, writer)
+            finally:
+                writer.close()
+
+        try:
+            yield connect
+        finally:
+            server.should_exit = True
+            admission.stop()
+            await serving
+
+
+@pytest.mark.parametrize(("size", "status"), [(3_000, 200), (5_000, 431)])
+async def test_the_head_of_each_request_counts_for_itself(size: int, status: int) -> None:
+    """Also where it comes in pieces: the server has read the first one when another client has its response."""
+    async with served() as connect, connect() as client, connect() as other:
+        for _ in range(4):
+            await client.send(b"GET / HTTP/1.1\r\nHost: t\r\na: " + b"x" * size)
+            await other.send(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n")
+            assert await other.status() == 200
+            if status == 200:
+                await client.send(b"\r\n\r\n")
+            assert await client.status() == status
+            if status != 200:
+                return
