@@ -3,8 +3,11 @@
 import asyncio
 from contextlib import aclosing
 
+import pytest
+
 from tests.feed.test_follow import ONE, Noting, now, stopped
 from twofold.backends.memory import MemoryLog
+from twofold.errors import Contended
 from twofold.feed.catching_up import caught_up
 from twofold.feed.feed import FeedPage, PartitionSplit
 from twofold.feed.follow import Following
@@ -96,6 +99,30 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
         assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
         assert len(done) == 2
         await asyncio.gather(*map(stopped, calls))
+
+    virtual_time.run(main())
+
+
+def test_a_call_that_loses_the_checkpoint_again_and_again_waits_no_longer_than_it_may() -> None:
+    """Each time it holds the checkpoint another worker takes it over, and dies: the time is that of the call."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower, wait_s = Noting(log), 3 * LEASE_S
+
+        async def overtaken() -> None:
+            await held_by(log, "dead")
+
+        follower.before = overtaken
+        following = Following(follower, log, log.checkpoints, "call")
+        calling = caught_up([following], ONE.name, log, [await log.head()], wait_s)
+        began = now()
+        async with asyncio.timeout(20 * LEASE_S), aclosing(calling) as pages:
+            with pytest.raises(Contended, match="held by worker dead"):
+                assert [page async for page in pages] == []
+        assert wait_s <= now() - began <= wait_s + 2 * CLAIM_POLL_S
+        assert following.counts.claims > 1
 
     virtual_time.run(main())
 

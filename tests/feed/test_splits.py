@@ -136,6 +136,47 @@ def test_what_happens_in_a_partition_its_former_ones_and_its_parts_concerns_its_
     splits.run(main)
 
 
+def test_an_event_before_a_split_is_not_counted_after_it(splits: Splits) -> None:
+    """Between two places of the merged feed, and behind one; the cuts know the parts only from then on."""
+
+    async def main() -> None:
+        log = await splits.log()
+        places = [Position(0, 0)]
+        async with opened(splits, log, work=False) as running:
+            for name in ("one", "two", "three"):
+                for id_ in IDS:
+                    await running.execute(profiles, id_, Rename(name))
+                at = places[-1]
+                while (page := await log.read(at, 1_000)).upto > at:
+                    at = page.upto
+                places.append(at)
+                splits.split()
+                await refresh(log)
+            end = len(places) - 1
+            for one, after in enumerate(places):
+                assert await log.behind(after) == (end - one) * len(IDS)
+                for other, to in enumerate(places[one:], one):
+                    assert await log.distance(after, to) == (other - one) * len(IDS)
+
+    splits.run(main)
+
+
+def test_the_followers_of_parts_share_with_those_of_the_other_partitions(splits: Splits) -> None:
+    """How much a process holds is counted over all of them, and of those that have ended none is counted."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            for _ in range(2):
+                splits.split()
+                await refresh(log)
+                leases = [one.lease for one in running.followers]
+                assert {lease.follower.partition for lease in leases} == {*feeds(log)}
+                assert all([*lease.fellows] == leases for lease in leases)
+
+    splits.run(main)
+
+
 async def fill(running: Running) -> None:
     for id_ in IDS:
         await running.execute(profiles, id_, Rename(f"of {id_}"))

@@ -8,8 +8,8 @@ import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
-from twofold.errors import LeaseLost, Rejected
-from twofold.feed.checkpoints import Claim, Parked
+from twofold.errors import LeaseLost, Rejected, Unavailable
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.parking_limit import MOST_PARKED, WITHIN_S
 from twofold.messages import BEGINNING, Meta, Position
@@ -46,15 +46,44 @@ async def test_g7_who_held_a_partition_that_has_split_reacts_to_nothing_more() -
     assert asked == []
 
 
+@pytest.mark.parametrize("after", ["read", "parked"])
+async def test_g7_a_partition_that_splits_between_two_looks_lets_no_later_event_pass(after: str) -> None:
+    """Of a stream that is parked: either it has been seen to be, or nothing is reacted to."""
+    log, asked = MemoryLog(Ambient()), list[Any]()
+
+    async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> None:
+        asked.append(command.amount)
+
+    await deposited(log, "a", 1, 2, to="b")
+    checkpoints: Any = log.checkpoints
+    claim = await holding(log)
+    bad = Parked("stream", "account-a", Position(0, 1), "Error", Ambient().now())
+    await checkpoints.advance(claim, BEGINNING, Position(0, 1), [bad])
+    look = getattr(checkpoints, after)
+
+    async def looked(follower: FollowerId) -> Any:
+        setattr(checkpoints, after, look)
+        found = await look(follower)
+        other = await claimed(checkpoints, follower, "other")
+        await checkpoints.split(other, Position(0, 1), {1: [bad], 2: []})
+        return found
+
+    setattr(checkpoints, after, looked)
+    runner = Runner(forwarding, log, checkpoints, carry_out, bank.codec, Ambient(), may_split=True)
+    with pytest.raises(LeaseLost):
+        await runner.handle(claim, Position(0, 1), await log.read(Position(0, 1), 10))
+    assert asked in ([], [1, 2])
+
+
 class Target:
-    """Where commands go. `error` is raised for a command until there is none."""
+    """Where commands go. `error` is raised for a command until there is none, or for deposits of `bad` only."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+        self.error, self.bad = error, frozenset[int]()
         self.done: Counter[str] = Counter()
 
     async def carry_out(self, decider: Any, id: str, command: Any, meta: Meta) -> None:
-        if self.error is not None:
+        if self.error is not None and (not self.bad or command.amount in self.bad):
             raise self.error
         self.done[id] += 1
 
@@ -105,6 +134,79 @@ def test_g7_each_stream_is_retried_at_its_own_time() -> None:
         await runner.tend(claim, at)
         assert target.done == {"of a": 1}
         assert [one.key for one in await parked(log)] == ["account-c"]
+
+    virtual_time.run(main())
+
+
+def test_g7_an_event_that_comes_as_its_stream_is_retried_is_reacted_to_once() -> None:
+    """It is in the page, and would be in the history that is read again."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        await deposited(log, "a", 1, 2, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        await deposited(log, "a", 4, 8, to="b")
+        later = await log.read(page.upto, 10)
+        await runner.handle(claim, page.upto, later)
+        assert target.done == {"b": 4}
+        assert not await parked(log)
+        await runner.tend(claim, later.upto)
+        assert target.done == {"b": 4}
+
+    virtual_time.run(main())
+
+
+def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries() -> None:
+    """Those of the event before it do not count, but the stream has been parked since then."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        await deposited(log, "a", 1, 2, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        [first] = await parked(log)
+        for tries, pause_s in enumerate(PAUSES_S[:3], 1):
+            assert [one.tries for one in await parked(log)] == [tries]
+            target.bad = frozenset({2} if tries == 3 else {1, 2})
+            await asyncio.sleep(pause_s)
+            await runner.tend(claim, page.upto)
+        [second] = await parked(log)
+        assert (second.position, second.tries, second.since) == (page.entries[1].position, 1, first.since)
+        assert target.done == {"b": 1}
+        await asyncio.sleep(PAUSES_S[0])
+        target.error = None
+        await runner.tend(claim, page.upto)
+        assert target.done == {"b": 2}
+
+    virtual_time.run(main())
+
+
+def test_g7_while_too_many_streams_fail_to_go_on_they_are_retried() -> None:
+    """New events wait for that, and come one after another; then it goes on where it was."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        for number in range(MOST_PARKED + 1):
+            await deposited(log, f"a{number}", 1, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 1_000)
+        await runner.handle(claim, BEGINNING, page)
+        await deposited(log, "new", 1, to="c")
+        news = await log.read(page.upto, 10)
+        with pytest.raises(Unavailable, match="more than 100 streams are failing"):
+            await runner.handle(claim, page.upto, news)
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        with pytest.raises(Unavailable):
+            await runner.handle(claim, page.upto, news)
+        assert target.done == {"b": MOST_PARKED + 1}
+        await runner.handle(claim, page.upto, news)
+        assert target.done == {"b": MOST_PARKED + 1, "c": 1}
 
     virtual_time.run(main())
 

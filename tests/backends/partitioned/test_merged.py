@@ -580,6 +580,27 @@ def test_a_new_id_begins_the_merged_feed_again() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("another", [False, True], ids=["it makes the cut", "another process makes the cut"])
+def test_a_process_that_has_read_begins_again_after_a_new_id(another: bool) -> None:
+    """What it has kept of the former cuts is not in the new ones, in which the same events lie elsewhere."""
+
+    async def main() -> None:
+        world = World()
+        feed = world.process()
+        for number in range(1, N + 1):
+            await world.write(number, number, N - number)
+            assert len(await everything(feed)) == sum(range(number + 1))
+        await feed.new_id()
+        if another:
+            await everything(world.process())
+        again = await everything(feed)
+        checked(again, world.parts)
+        assert again == await everything(world.process())
+        assert await feed.behind(BEGINNING) == await feed.distance(BEGINNING, await feed.head()) == len(again)
+
+    virtual_time.run(main())
+
+
 def test_vectors_are_read_where_they_are_needed() -> None:
     """A late reader of many small cuts reads a page of each part for many of them at once."""
 

@@ -153,6 +153,20 @@ class ParkingConformance(OnBackend):
             await running.parking.retry("balance")
             assert await running.get(balances_of(running), "a") == Balance("a", 2 * CURSED + 1_000 + 7 + 9, 4)
 
+    async def test_g7_a_retry_reports_on_every_partition(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """What failed again, what is done, and how many events were handled."""
+        async with at_rest(fold.app, log, store) as running:
+            keys = [f'["{id_}"]' for id_ in "abcdefgh"]
+            for id_ in "abcdefgh":
+                await deposited(log, id_, CURSED, 7)
+            await folded(running)
+            assert sorted(one.parked.key for one in await running.parking.list("balance")) == keys
+            found = await running.parking.retry("balance")
+            assert (found.done, sorted(one.key for one in found.again)) == ([], keys)
+            fold.mended = True
+            found = await running.parking.retry("balance")
+            assert (sorted(one.key for one in found.done), found.again, found.events) == (keys, [], 16)
+
     async def test_g7_a_stream_goes_on_in_the_order_of_its_rows(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """Rows that continued with events of other streams end as if nothing had been parked."""
         async with at_rest(fold.app, log, store) as running:
