@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,16 +11,26 @@ from uuid import uuid4
 import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
-from twofold import operate
+from twofold import App, Reactor, operate
 from twofold.app import Running
 from twofold.backends.cosmos import CosmosLog
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError
 from twofold.feed.checkpoints import FollowerId
-from twofold.feed.partitions import Splitting, feed_of, feeds
+from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
 from twofold.messages import Position, Receipt, Token
 from twofold.telemetry import metrics
-from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, forwarding, sums
+from twofold.testing.conformance.bank import (
+    Balance,
+    Deposit,
+    accounts,
+    balances,
+    bank,
+    deposited,
+    forward,
+    forwarding,
+    sums,
+)
 from twofold.testing.conformance.material import all_of, append, appended, commit, event, value, values
 
 ROUNDS, AT_ONCE = 6, 20
@@ -201,6 +212,32 @@ async def test_a_follower_has_come_as_far_in_what_has_split_as_in_the_slower_of_
             parts = [number for number, parent in enumerate(log.parents(), 1) if parent == former]
             assert reached[former] == min(come[part] for part in parts)
         assert reached[0] == 0  # the first cut has events of that part
+
+
+async def test_a_reactor_that_begins_now_misses_no_later_event_of_any_part(
+    place: InCosmos, log: CosmosLog, other_log: CosmosLog
+) -> None:
+    """In a process that learns of the split as it asks for the end, and one part has gone on further than the other."""
+    await appended(log, "account-a", command_id="plain")
+    former = log.partition_of("a")
+    place.split(former - 1)
+    await other_log.refresh()
+    busy, idle = (
+        next(f"{n}" for n in count() if other_log.partition_of(f"{n}") == part) for part in parts_of(other_log, former)
+    )
+    for _ in range(9):
+        await deposited(other_log, busy, 1, to=f"to {busy}")
+    reacting = App("reacting", deciders=[accounts], reactors=[Reactor("forwarding", forward, start="now")])
+    rows = await place.open_rows()
+    async with reacting.open(log, read_store=rows) as running:
+        assert former not in feeds(log)
+        for id_ in (busy, idle):
+            await running.execute(accounts, id_, Deposit(100, to=f"to {id_}"))
+        await running.settled(timeout_s=60)
+        for id_ in (busy, idle):
+            history = await running.history(f"account-to {id_}")
+            assert [one.event.amount for one in history[-1:]] == [100]
+    await rows.close()
 
 
 async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogStore) -> None:
