@@ -2,13 +2,15 @@
 
 import asyncio
 from contextlib import aclosing
+from itertools import cycle
 
 import pytest
 
 from tests.feed.test_follow import ONE, Noting, now, stopped
 from twofold.backends.memory import MemoryLog
-from twofold.errors import Contended
+from twofold.errors import Contended, Unavailable
 from twofold.feed.catching_up import caught_up
+from twofold.feed.checkpoints import Claim
 from twofold.feed.feed import FeedPage, PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
@@ -75,6 +77,27 @@ def test_g5_a_call_gives_signs_of_life_while_a_page_is_slow() -> None:
         first, second = slow(log, LEASE_S * 20), Noting(log)
         calls = [called(first, "first"), called(second, "second")]
         await asyncio.gather(*calls)
+        assert (first.seen, second.seen) == ([1], [])
+
+    virtual_time.run(main())
+
+
+def test_g5_a_call_goes_on_giving_signs_of_life_after_some_were_lost() -> None:
+    """Two in a row, on a store that is down for less than the lease of a call: no other call takes over."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        beat, lost = log.checkpoints.beat, cycle([False, True, False, True, True])
+
+        async def unsteady(claim: Claim) -> str | None:
+            if next(lost):
+                raise Unavailable("down")
+            return await beat(claim)
+
+        log.checkpoints.beat = unsteady  # type: ignore[method-assign]
+        first, second = slow(log, LEASE_S * 20), Noting(log)
+        await asyncio.gather(called(first, "first"), called(second, "second"))
         assert (first.seen, second.seen) == ([1], [])
 
     virtual_time.run(main())

@@ -342,6 +342,64 @@ def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
     virtual_time.run(main())
 
 
+def test_g5_who_was_replaced_says_that_it_waits_as_long_as_the_other_one_follows() -> None:
+    """It has followed well until then, and asks for its share like any other that waits."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following, task = working(follower)
+        await until(lambda: following.state == "following")
+        seen = await log.checkpoints.read(ONE)
+        assert seen is not None
+        claim = await log.checkpoints.claim(seen, "other")
+        assert claim is not None
+        async with heartbeats(log.checkpoints, claim):
+            await appended(log, "note-1", "b")
+            await until(lambda: following.counts.losses == 1)
+            for _ in range(3):
+                assert (following.state, following.error) == ("waiting", None)
+                await asyncio.sleep(LEASE_S)
+        await until(lambda: following.state == "following")
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+class SlowToRead(MemoryLog):
+    """A log that takes a second for a page."""
+
+    async def read(self, *args: Any, **options: Any) -> FeedPage:
+        await asyncio.sleep(1)
+        return await super().read(*args, **options)
+
+
+@pytest.mark.parametrize("ends", ["stopped", "failing"])
+def test_a_page_that_is_read_ahead_is_given_up_with_the_one_before_it(ends: str) -> None:
+    """Nothing reads from a store that may be closed by then."""
+
+    async def main() -> None:
+        log = SlowToRead()
+        await appended(log, "note-1", *range(1_000))
+        follower = Failing(log, *[ValueError("a bug")] if ends == "failing" else ())
+        follower.before = partial(asyncio.sleep, 0.5)
+        following, task = working(follower)
+        await until(lambda: bool(follower.asked_at))
+        if ends == "failing":
+            await until(lambda: following.state == "failing")
+        else:
+            assert ahead()
+            await stopped(task)
+        assert not ahead()
+        await stopped(task)
+
+    def ahead() -> list[str]:
+        return [name for task in asyncio.all_tasks() if "reads ahead" in (name := task.get_name())]
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("error", [Unavailable("down"), ValueError("a bug")])
 def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:

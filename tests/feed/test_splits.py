@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, closing, suppress
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, cards, directory, profiles
@@ -17,7 +19,7 @@ from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.errors import Contended, InvalidToken
 from twofold.feed.catching_up import located
-from twofold.feed.checkpoints import Claim, FollowerId
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
@@ -38,6 +40,7 @@ from twofold.progress import no_progress
 from twofold.read import rebuild
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
+from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.stores import SimulatedRows
@@ -173,6 +176,63 @@ def test_the_followers_of_parts_share_with_those_of_the_other_partitions(splits:
                 leases = [one.lease for one in running.followers]
                 assert {lease.follower.partition for lease in leases} == {*feeds(log)}
                 assert all([*lease.fellows] == leases for lease in leases)
+
+    splits.run(main)
+
+
+def test_what_was_seen_of_the_other_partitions_is_known_after_a_split(splits: Splits) -> None:
+    """Their lag is measured by it where a clock was wrong."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            lags = dict(running.lags)
+            splits.split()
+            await refresh(log)
+            assert {*running.lags} == {*lags, *feeds(log)}
+            assert all(running.lags[partition] is lag for partition, lag in lags.items())
+
+    splits.run(main)
+
+
+def test_an_app_is_opened_by_a_process_that_does_not_know_of_a_split_that_was_handed_over(splits: Splits) -> None:
+    """It learns of the parts from the checkpoints, and follows them."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False):
+            splits.split()
+            await refresh(knows)
+            for part in (3, 4):
+                await inherit(splits.rows.checkpoints, CARD.in_partition(part), knows, "one")
+        async with opened(splits, stale, work=False) as running:
+            assert {one.follower_id.partition for one in running.followers} == {*splits.partitions()} == {2, 3, 4}
+
+    splits.run(main)
+
+
+def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -> None:
+    """Whether a row or a whole stream is parked, and whatever its id looks like."""
+
+    async def main() -> None:
+        log, checkpoints = await splits.log(), MemoryReadStore().checkpoints
+        ids = [id_ for n in range(99) for id_ in (f"{n}", f"a-{n}", f"{n}-", f'"{n}"') if partition_of(log, id_) == 1]
+        start = Position(1, 0)
+        await checkpoints.register(CARD.in_partition(1), log.log_id, start)
+        bad = [
+            Parked(kind, key, Position(1, 1), "Error", datetime.now(UTC))
+            for id_ in ids
+            for kind, key in (("stream", f"profile-{id_}"), ("row", msgspec.json.encode([id_]).decode()))
+        ]
+        await checkpoints.advance(await claimed(checkpoints, CARD.in_partition(1)), start, start, bad)
+        splits.split()
+        await refresh(log)
+        await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+        for part in (3, 4):
+            there = {(one.kind, one.key) for one in await checkpoints.parked(CARD.in_partition(part))}
+            mine = [id_ for id_ in ids if partition_of(log, id_) == part]
+            streams = {("stream", f"profile-{id_}") for id_ in mine}
+            assert there == streams | {("row", msgspec.json.encode([id_]).decode()) for id_ in mine}
 
     splits.run(main)
 

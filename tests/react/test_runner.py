@@ -8,14 +8,16 @@ import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
-from twofold.errors import LeaseLost, Rejected, Unavailable
+from twofold.errors import LeaseLost, LogReplaced, Rejected, Unavailable
+from twofold.failures import mark_of_user_code
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.parking_limit import MOST_PARKED, WITHIN_S
-from twofold.messages import BEGINNING, Meta, Position
+from twofold.messages import BEGINNING, Meta, Position, Recorded
+from twofold.react.reactor import Reactor, To
 from twofold.react.runner import PAUSES_S, Runner
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import bank, deposited, forwarding
+from twofold.testing.conformance.bank import Deposited, bank, deposited, forward, forwarding
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import appended
 
@@ -251,6 +253,57 @@ def test_g7_what_an_operator_has_to_decide_on_does_not_hold_up_new_events() -> N
         assert len(await parked(log)) == 2 * MOST_PARKED
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize("error", [Unavailable, LogReplaced, TimeoutError])
+@pytest.mark.parametrize("where", ["decide", "react"])
+async def test_g7_what_user_code_raises_parks_its_stream_and_no_other(error: type[Exception], where: str) -> None:
+    """Even an error of twofold's own, which from the store would make the whole reactor wait, or stop it."""
+    log, done = MemoryLog(), list[str]()
+
+    def react(event: Deposited, recorded: Recorded) -> list[To]:
+        if where == "react" and event.to == "bad":
+            raise error("no")
+        return forward(event, recorded)
+
+    async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> None:
+        if id == "bad":
+            own = error("no")
+            mark_of_user_code(own)
+            raise own
+        done.append(id)
+
+    for id_, to in (("a", "bad"), ("b", "good"), ("c", "bad")):
+        await deposited(log, id_, 1, to=to)
+    reactor = Reactor("forwarding", react, start="beginning")
+    claim, runner = await holding(log), Runner(reactor, log, log.checkpoints, carry_out, bank.codec, Ambient())
+    await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
+    assert done == ["good"]
+    assert [(one.key, one.error) for one in await parked(log)] == [
+        (f"account-{id_}", f"{error.__name__}: no") for id_ in "ac"
+    ]
+
+
+async def test_g7_what_could_not_be_stored_does_not_count_to_the_limit() -> None:
+    """The page comes again each time, and what fails in it is given up once."""
+    log, target = MemoryLog(), Target(Rejected("no"))
+    for number in range(MOST_PARKED // 2):
+        await deposited(log, f"a{number}", 1, to="b")
+    claim, runner = await holding(log), target.runner(log)
+    page = await log.read(BEGINNING, 1_000)
+    checkpoints: Any = log.checkpoints
+    advance = checkpoints.advance
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("down")
+
+    checkpoints.advance = away
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await runner.handle(claim, BEGINNING, page)
+    checkpoints.advance = advance
+    await runner.handle(claim, BEGINNING, page)
+    assert len(await parked(log)) == MOST_PARKED // 2
 
 
 async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:

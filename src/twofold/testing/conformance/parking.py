@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -75,6 +75,15 @@ class Fold:
                 Projection("order", Sum, self.last, key=self.key),
             ],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The deposits of an account whose amounts leave the same rest."""
+
+    id: str
+    rest: int
+    deposits: int = 0
 
 
 class ParkingConformance(OnBackend):
@@ -166,6 +175,28 @@ class ParkingConformance(OnBackend):
             fold.mended = True
             found = await running.parking.retry("balance")
             assert (sorted(one.key for one in found.done), found.again, found.events) == (keys, [], 16)
+
+    async def test_g7_a_key_of_several_fields_is_named_as_a_whole(self, log: LogStore, store: Rows) -> None:
+        """Its first field names no row: what else begins with it stays parked."""
+        mended = False
+
+        def fold(row: Pair, event: Deposited, recorded: Recorded) -> Pair:
+            if not mended:
+                raise ArithmeticError("not yet")
+            return replace(row, deposits=row.deposits + 1)
+
+        pairs = Projection("pair", Pair, fold, key=lambda e, r: (r.stream.id, e.amount % 3), key_fields=("id", "rest"))
+        async with at_rest(App("bank", deciders=[accounts], projections=[pairs]), log, store) as running:
+            await deposited(log, "a", 1, 2, 4)
+            await folded(running)
+            for wrong in ("a", "1", '["a"]'):
+                with pytest.raises(InvalidInput, match="nothing of pair is parked"):
+                    await running.parking.discard("pair", wrong)
+            mended = True
+            found = await running.parking.retry("pair", '["a",1]')
+            assert ([one.key for one in found.done], found.events) == (['["a",1]'], 2)
+            assert [one.parked.key for one in await running.parking.list("pair")] == ['["a",2]']
+            assert await running.get(pairs, ("a", 1)) == Pair("a", 1, 2)
 
     async def test_g7_a_stream_goes_on_in_the_order_of_its_rows(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """Rows that continued with events of other streams end as if nothing had been parked."""
