@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +13,7 @@ from azure.cosmos.aio import CosmosClient
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Decider
+from twofold.ambient import Ambient
 from twofold.backends.cosmos import CosmosLog, address, layout, places, transport
 from twofold.backends.cosmos.client import Container
 from twofold.backends.cosmos.refusals import Conflict
@@ -98,6 +100,22 @@ async def test_a_container_of_one_category_takes_no_other(place: InCosmos) -> No
     with pytest.raises(ConfigurationError, match="not created with category=memo but with note: leave the option out"):
         await other.open()
     await other.close()
+
+
+async def test_g4_times_do_not_go_back_with_the_clock(place: InCosmos) -> None:
+    """Neither of a process that has just written, which knows the stream, nor of another one, which reads it."""
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    times = [now[0] + timedelta(milliseconds=ms) for ms in (900, 100, 500, 700, 1_500)]
+    one, other = (CosmosLog(address(place.url), Ambient(now=lambda: now[0])) for _ in range(2))
+    for log in (one, other):
+        await log.open()
+    for log, now[0] in zip((one, one, one, other, one), times, strict=True):
+        [receipt] = await commit(log, append("note-1", event()))
+        assert isinstance(receipt, Receipt)
+    for log in (one, other):
+        recorded = [entry.recorded_at for entry in await log.read_stream(Stream("note", "1"), 1, 10)]
+        assert recorded == [times[0]] * 4 + [times[4]]
+        await log.close()
 
 
 async def test_documents_of_the_change_feed_say_where_they_are(place: InCosmos) -> None:

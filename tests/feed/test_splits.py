@@ -41,6 +41,7 @@ from twofold.read import rebuild
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
 from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import all_of
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.stores import SimulatedRows
@@ -160,6 +161,52 @@ def test_an_event_before_a_split_is_not_counted_after_it(splits: Splits) -> None
                 assert await log.behind(after) == (end - one) * len(IDS)
                 for other, to in enumerate(places[one:], one):
                     assert await log.distance(after, to) == (other - one) * len(IDS)
+
+    splits.run(main)
+
+
+def test_a_late_reader_of_the_merged_feed_passes_each_split(splits: Splits) -> None:
+    """It reads many cuts at once, and each of them is of the partitions that there were."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            for n in range(9):
+                await running.execute(profiles, IDS[n % len(IDS)], Rename(f"{n}"))
+                await all_of(log)
+                if n % 3 == 2:
+                    splits.split()
+                    await refresh(log)
+            late = await splits.log()
+            entries = await all_of(late)
+            assert len(entries) == 9
+            assert entries == await all_of(log)
+            for entry in entries:
+                assert await late.behind(entry.position) == 8 - entries.index(entry)
+
+    splits.run(main)
+
+
+def test_an_event_that_is_named_by_its_former_partition_is_in_no_cut_before_its_own(splits: Splits) -> None:
+    """The other part has gone on further, and that is in the newest cut."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            splits.split()
+            await refresh(log)
+            busy, idle = (next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4))
+            for id_, other in ((busy, idle), (idle, busy)):
+                for n in range(9):
+                    ahead = (await running.execute(profiles, id_, Rename(f"{n}"))).receipt.position
+                await all_of(log)
+                position = (await running.execute(profiles, other, Rename("late"))).receipt.position
+                if position.offset <= ahead.offset:
+                    named = Position(1, position.offset)
+                    assert await log.covering(named) is None
+                    await all_of(log)
+                    assert await log.covering(named) == await log.covering(position) == await log.head()
+            assert named
 
     splits.run(main)
 
