@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from twofold import App, Reactor, operate
 from twofold.app import Running
 from twofold.backends.cosmos import CosmosLog
 from twofold.backends.ports import LogStore
-from twofold.errors import ConfigurationError
+from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
 from twofold.messages import Position, Receipt, Token
@@ -259,6 +259,30 @@ async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogSto
     late = await place.open_log()
     assert await all_of(late) == await all_of(log)
     await late.close()
+
+
+async def test_an_append_after_a_split_that_cannot_be_learned_of_yet_is_stored(
+    place: InCosmos, log: CosmosLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt names the former partition; as soon as the ranges can be read, the next one names the part."""
+    [before] = await commit(log, append("note-1", event("before")))
+    assert isinstance(before, Receipt)
+    place.split(before.position.partition - 1)
+
+    async def away() -> NoReturn:
+        raise Unavailable("the ranges cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log._data, "ranges", away)
+        [blind] = await commit(log, append("note-1", event("blind"), expected=1))
+    assert isinstance(blind, Receipt)
+    [seeing] = await commit(log, append("note-1", event("seeing"), expected=2))
+    assert isinstance(seeing, Receipt)
+    assert blind.position.partition == before.position.partition
+    assert seeing.position.partition in parts_of(log, before.position.partition)
+    assert await values(log) == ["before", "blind", "seeing"]
+    rows = [entry for entry in await all_of(log) if entry.stream == "note-1"]
+    assert [value(entry) for entry in rows] == ["before", "blind", "seeing"]
 
 
 async def test_a_merge_is_refused(place: InCosmos, log: LogStore) -> None:
