@@ -17,7 +17,7 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
-from twofold.errors import Contended, InvalidToken
+from twofold.errors import Contended, InvalidToken, NotSettled
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -223,6 +223,37 @@ def test_the_followers_of_parts_share_with_those_of_the_other_partitions(splits:
                 leases = [one.lease for one in running.followers]
                 assert {lease.follower.partition for lease in leases} == {*feeds(log)}
                 assert all([*lease.fellows] == leases for lease in leases)
+
+    splits.run(main)
+
+
+def test_a_split_as_the_last_follower_is_looked_at_is_waited_for(splits: Splits) -> None:
+    """What has come in a part since is no news in the partitions that were looked at."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            for one in running.followers:
+                async for _ in one.catch_up():
+                    pass
+            await running.settled(timeout_s=1)
+            checkpoints: Any = running.rows.checkpoints
+            parked = checkpoints.parked
+
+            async def then_split(follower: FollowerId) -> Any:
+                found = await parked(follower)
+                if follower == CARD.in_partition(2) and len(log.parents()) == 2:  # type: ignore[attr-defined]
+                    splits.split()
+                    await refresh(log)
+                    id_ = next(id_ for id_ in IDS if partition_of(log, id_) == 3)
+                    await running.execute(profiles, id_, Rename("caused"))
+                return found
+
+            checkpoints.parked = then_split
+            with pytest.raises(NotSettled, match="partition 3"):
+                await running.settled(timeout_s=1)
+            assert {*feeds(log)} == {2, 3, 4}
 
     splits.run(main)
 

@@ -176,6 +176,28 @@ class ParkingConformance(OnBackend):
             found = await running.parking.retry("balance")
             assert (sorted(one.key for one in found.done), found.again, found.events) == (keys, [], 16)
 
+    async def test_g5_an_operator_takes_no_checkpoint_where_nothing_is_parked(
+        self, log: LogStore, store: Rows, fold: Fold
+    ) -> None:
+        """The workers of other partitions go on, and so do all of them if nothing is parked at all."""
+        async with at_rest(fold.app, log, store) as running:
+            for id_ in "abcdefgh":
+                await deposited(log, id_, CURSED if id_ == "a" else 1)
+            await folded(running)
+
+            async def epochs() -> dict[int, int]:
+                found = await store.checkpoints.all_partitions(balances_of(running).follows)
+                return {checkpoint.follower.partition: checkpoint.epoch for checkpoint in found}
+
+            before = await epochs()
+            assert len((await running.parking.retry("balance")).again) == 1
+            assert len(await running.parking.discard("balance", "a")) == 1
+            after = await epochs()
+            assert [one for one in after if after[one] != before[one]] == [own_feed(log, "a").partition]
+            assert (await running.parking.retry("balance")).done == []
+            assert await running.parking.discard("balance") == []
+            assert await epochs() == after
+
     async def test_g7_a_key_of_several_fields_is_named_as_a_whole(self, log: LogStore, store: Rows) -> None:
         """Its first field names no row: what else begins with it stays parked."""
         mended = False
