@@ -103,11 +103,16 @@ class CosmosConformance(
             assert len(times) == sum(1 + m % 3 for m in range(30) if m % 5 == n)
 
 
+class TestBesideTheFeed(CheckpointConformance, RequestConformance):
+    @pytest.fixture
+    def new_backend(self, server_of_one: Server, tmp_path: Path) -> Callable[[], Backend]:
+        return lambda: InCosmos(server_of_one, uuid4().hex, tmp_path)
+
+
 @pytest.mark.slow
 class TestOfOneRange(
     AppConformance,
     FollowConformance,
-    CheckpointConformance,
     FeedConformance,
     CommitConformance,
     CopyConformance,

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,12 +13,16 @@ from azure.cosmos.aio import CosmosClient
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Decider
-from twofold.backends.cosmos import CosmosLog, address, layout, places, transport
+from twofold.ambient import Ambient
+from twofold.backends.cosmos import CosmosLog, address, client, layout, places, transport
+from twofold.backends.cosmos.changes import Changes
 from twofold.backends.cosmos.client import Container
+from twofold.backends.cosmos.poll import POLL_S
 from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.transport import Transport
 from twofold.backends.memory import MemoryReadStore
 from twofold.errors import ConfigurationError, InvalidInput
+from twofold.feed.partitions import feeds
 from twofold.messages import Position, Receipt, Stream
 from twofold.testing.conformance.material import append, commit, event, value
 
@@ -100,6 +105,22 @@ async def test_a_container_of_one_category_takes_no_other(place: InCosmos) -> No
     await other.close()
 
 
+async def test_g4_times_do_not_go_back_with_the_clock(place: InCosmos) -> None:
+    """Neither of a process that has just written, which knows the stream, nor of another one, which reads it."""
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+    times = [now[0] + timedelta(milliseconds=ms) for ms in (900, 100, 500, 700, 1_500)]
+    one, other = (CosmosLog(address(place.url), Ambient(now=lambda: now[0])) for _ in range(2))
+    for log in (one, other):
+        await log.open()
+    for log, now[0] in zip((one, one, one, other, one), times, strict=True):
+        [receipt] = await commit(log, append("note-1", event()))
+        assert isinstance(receipt, Receipt)
+    for log in (one, other):
+        recorded = [entry.recorded_at for entry in await log.read_stream(Stream("note", "1"), 1, 10)]
+        assert recorded == [times[0]] * 4 + [times[4]]
+        await log.close()
+
+
 async def test_documents_of_the_change_feed_say_where_they_are(place: InCosmos) -> None:
     """As another reader of the feed gets them, twice and in any order; other documents are left out."""
     log = CosmosLog(address(place.url))
@@ -154,6 +175,55 @@ async def test_only_what_is_new_of_a_stream_is_read(place: InCosmos, monkeypatch
     assert known.receipt.version == 42
     await log.close()
     await other.close()
+
+
+@pytest.mark.parametrize("appends", [3, 4, 5, 6, 11])
+async def test_a_stream_is_read_in_as_many_pages_as_it_takes(
+    place: InCosmos, monkeypatch: pytest.MonkeyPatch, appends: int
+) -> None:
+    """With the head, which is the last of its documents; other streams of its id come in between."""
+    monkeypatch.setattr(client, "MOST_OF_KEY", 3)
+    log, other = await place.open_log(), await place.open_log()
+    for n in range(appends):
+        await commit(log, append("note-1", event(n), command_id=f"{n}"), append("memo-1", event("other")))
+    stream = Stream("note", "1")
+    for after in range(appends):
+        loaded = await other.load(stream, after=after)
+        assert ([value(one) for one in loaded.events], loaded.version) == (list(range(after, appends)), appends)
+    entries = await other.read_stream(stream, 1, 100)
+    assert [entry.version for entry in entries] == list(range(1, appends + 1))
+    for n, entry in enumerate(entries):
+        [receipt] = await commit(other, append("note-1", event("again"), command_id=f"{n}"))
+        assert isinstance(receipt, Receipt)
+        assert (receipt.version, receipt.position, receipt.repeated) == (n + 1, entry.position, True)
+    for each in (log, other):
+        await each.close()
+
+
+async def test_who_waits_at_the_head_looks_no_more_often_than_it_must(
+    place: InCosmos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until this process writes, which it hears at once."""
+    log = await place.open_log()
+    await commit(log, append("note-1", event()))
+    [feed] = feeds(log).values()
+    looks, changes = list[int](), Container.changes
+
+    async def counted(self: Container, *args: Any) -> Changes:
+        looks.append(1)
+        return await changes(self, *args)
+
+    monkeypatch.setattr(Container, "changes", counted)
+    head = await feed.head()
+    began = asyncio.get_running_loop().time()
+    await feed.wait(head, 2 * POLL_S)
+    assert asyncio.get_running_loop().time() - began >= 2 * POLL_S
+    assert len(looks) <= 4
+    waiting = asyncio.create_task(feed.wait(head, 60))
+    await asyncio.sleep(0)
+    await commit(log, append("note-1", event()))
+    await asyncio.wait_for(waiting, 30)
+    await log.close()
 
 
 async def test_a_batch_that_is_sent_again_depends_on_the_same_etags(place: InCosmos) -> None:

@@ -3,23 +3,34 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import uuid4
 
 import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
-from twofold import operate
+from twofold import App, Reactor, operate
 from twofold.app import Running
 from twofold.backends.cosmos import CosmosLog
 from twofold.backends.ports import LogStore
-from twofold.errors import ConfigurationError
+from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
-from twofold.feed.partitions import Splitting, feed_of, feeds
+from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
 from twofold.messages import Position, Receipt, Token
 from twofold.telemetry import metrics
-from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, forwarding, sums
+from twofold.testing.conformance.bank import (
+    Balance,
+    Deposit,
+    accounts,
+    balances,
+    bank,
+    deposited,
+    forward,
+    forwarding,
+    sums,
+)
 from twofold.testing.conformance.material import all_of, append, appended, commit, event, value, values
 
 ROUNDS, AT_ONCE = 6, 20
@@ -203,6 +214,32 @@ async def test_a_follower_has_come_as_far_in_what_has_split_as_in_the_slower_of_
         assert reached[0] == 0  # the first cut has events of that part
 
 
+async def test_a_reactor_that_begins_now_misses_no_later_event_of_any_part(
+    place: InCosmos, log: CosmosLog, other_log: CosmosLog
+) -> None:
+    """In a process that learns of the split as it asks for the end, and one part has gone on further than the other."""
+    await appended(log, "account-a", command_id="plain")
+    former = log.partition_of("a")
+    place.split(former - 1)
+    await other_log.refresh()
+    busy, idle = (
+        next(f"{n}" for n in count() if other_log.partition_of(f"{n}") == part) for part in parts_of(other_log, former)
+    )
+    for _ in range(9):
+        await deposited(other_log, busy, 1, to=f"to {busy}")
+    reacting = App("reacting", deciders=[accounts], reactors=[Reactor("forwarding", forward, start="now")])
+    rows = await place.open_rows()
+    async with reacting.open(log, read_store=rows) as running:
+        assert former not in feeds(log)
+        for id_ in (busy, idle):
+            await running.execute(accounts, id_, Deposit(100, to=f"to {id_}"))
+        await running.settled(timeout_s=60)
+        for id_ in (busy, idle):
+            history = await running.history(f"account-to {id_}")
+            assert [one.event.amount for one in history[-1:]] == [100]
+    await rows.close()
+
+
 async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogStore) -> None:
     """Up to where it was left; the events are the same, at the same positions."""
     for n in range(30):
@@ -222,6 +259,30 @@ async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogSto
     late = await place.open_log()
     assert await all_of(late) == await all_of(log)
     await late.close()
+
+
+async def test_an_append_after_a_split_that_cannot_be_learned_of_yet_is_stored(
+    place: InCosmos, log: CosmosLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its receipt names the former partition; as soon as the ranges can be read, the next one names the part."""
+    [before] = await commit(log, append("note-1", event("before")))
+    assert isinstance(before, Receipt)
+    place.split(before.position.partition - 1)
+
+    async def away() -> NoReturn:
+        raise Unavailable("the ranges cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(log._data, "ranges", away)
+        [blind] = await commit(log, append("note-1", event("blind"), expected=1))
+    assert isinstance(blind, Receipt)
+    [seeing] = await commit(log, append("note-1", event("seeing"), expected=2))
+    assert isinstance(seeing, Receipt)
+    assert blind.position.partition == before.position.partition
+    assert seeing.position.partition in parts_of(log, before.position.partition)
+    assert await values(log) == ["before", "blind", "seeing"]
+    rows = [entry for entry in await all_of(log) if entry.stream == "note-1"]
+    assert [value(entry) for entry in rows] == ["before", "blind", "seeing"]
 
 
 async def test_a_merge_is_refused(place: InCosmos, log: LogStore) -> None:

@@ -2,10 +2,15 @@
 
 import asyncio
 from contextlib import aclosing
+from itertools import cycle
+
+import pytest
 
 from tests.feed.test_follow import ONE, Noting, now, stopped
 from twofold.backends.memory import MemoryLog
+from twofold.errors import Contended, Unavailable
 from twofold.feed.catching_up import caught_up
+from twofold.feed.checkpoints import Claim
 from twofold.feed.feed import FeedPage, PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
@@ -77,6 +82,27 @@ def test_g5_a_call_gives_signs_of_life_while_a_page_is_slow() -> None:
     virtual_time.run(main())
 
 
+def test_g5_a_call_goes_on_giving_signs_of_life_after_some_were_lost() -> None:
+    """Two in a row, on a store that is down for less than the lease of a call: no other call takes over."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        beat, lost = log.checkpoints.beat, cycle([False, True, False, True, True])
+
+        async def unsteady(claim: Claim) -> str | None:
+            if next(lost):
+                raise Unavailable("down")
+            return await beat(claim)
+
+        log.checkpoints.beat = unsteady  # type: ignore[method-assign]
+        first, second = slow(log, LEASE_S * 20), Noting(log)
+        await asyncio.gather(called(first, "first"), called(second, "second"))
+        assert (first.seen, second.seen) == ([1], [])
+
+    virtual_time.run(main())
+
+
 def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_over() -> None:
     """Both are slower than a call's lease and give no signs of life: each in turn would fence the other off."""
 
@@ -96,6 +122,30 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
         assert [follower.seen for follower in both] in ([[1], []], [[], [1]])
         assert len(done) == 2
         await asyncio.gather(*map(stopped, calls))
+
+    virtual_time.run(main())
+
+
+def test_a_call_that_loses_the_checkpoint_again_and_again_waits_no_longer_than_it_may() -> None:
+    """Each time it holds the checkpoint another worker takes it over, and dies: the time is that of the call."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower, wait_s = Noting(log), 3 * LEASE_S
+
+        async def overtaken() -> None:
+            await held_by(log, "dead")
+
+        follower.before = overtaken
+        following = Following(follower, log, log.checkpoints, "call")
+        calling = caught_up([following], ONE.name, log, [await log.head()], wait_s)
+        began = now()
+        async with asyncio.timeout(20 * LEASE_S), aclosing(calling) as pages:
+            with pytest.raises(Contended, match="held by worker dead"):
+                assert [page async for page in pages] == []
+        assert wait_s <= now() - began <= wait_s + 2 * CLAIM_POLL_S
+        assert following.counts.claims > 1
 
     virtual_time.run(main())
 

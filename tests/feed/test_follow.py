@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from twofold.errors import ConfigurationError, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
-from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease
+from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease, heartbeats, taken_over_if_silent
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
@@ -341,6 +342,64 @@ def test_g5_who_was_replaced_notices_and_waits_for_its_turn() -> None:
     virtual_time.run(main())
 
 
+def test_g5_who_was_replaced_says_that_it_waits_as_long_as_the_other_one_follows() -> None:
+    """It has followed well until then, and asks for its share like any other that waits."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following, task = working(follower)
+        await until(lambda: following.state == "following")
+        seen = await log.checkpoints.read(ONE)
+        assert seen is not None
+        claim = await log.checkpoints.claim(seen, "other")
+        assert claim is not None
+        async with heartbeats(log.checkpoints, claim):
+            await appended(log, "note-1", "b")
+            await until(lambda: following.counts.losses == 1)
+            for _ in range(3):
+                assert (following.state, following.error) == ("waiting", None)
+                await asyncio.sleep(LEASE_S)
+        await until(lambda: following.state == "following")
+        await stopped(task)
+
+    virtual_time.run(main())
+
+
+class SlowToRead(MemoryLog):
+    """A log that takes a second for a page."""
+
+    async def read(self, *args: Any, **options: Any) -> FeedPage:
+        await asyncio.sleep(1)
+        return await super().read(*args, **options)
+
+
+@pytest.mark.parametrize("ends", ["stopped", "failing"])
+def test_a_page_that_is_read_ahead_is_given_up_with_the_one_before_it(ends: str) -> None:
+    """Nothing reads from a store that may be closed by then."""
+
+    async def main() -> None:
+        log = SlowToRead()
+        await appended(log, "note-1", *range(1_000))
+        follower = Failing(log, *[ValueError("a bug")] if ends == "failing" else ())
+        follower.before = partial(asyncio.sleep, 0.5)
+        following, task = working(follower)
+        await until(lambda: bool(follower.asked_at))
+        if ends == "failing":
+            await until(lambda: following.state == "failing")
+        else:
+            assert ahead()
+            await stopped(task)
+        assert not ahead()
+        await stopped(task)
+
+    def ahead() -> list[str]:
+        return [name for task in asyncio.all_tasks() if "reads ahead" in (name := task.get_name())]
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("error", [Unavailable("down"), ValueError("a bug")])
 def test_errors_back_off_and_go_on(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
@@ -635,6 +694,80 @@ def test_catching_up_ends_at_the_head_and_lets_go() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("pages", [1, 2])
+def test_catching_up_is_stopped_after_a_page_and_goes_on_from_there(pages: int) -> None:
+    """With the same hold on the checkpoint: what was handled is not handled again."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", *range(9_000))
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "worker")
+        async with following.held() as held:
+            async with aclosing(held.catch_up()) as positions:
+                for _ in range(pages):
+                    reached = await anext(positions)
+            assert held.position == reached < at(9_000)
+            rest = [position async for position in held.catch_up()]
+        assert rest[0] > reached
+        assert held.position == rest[-1] == at(9_000)
+        assert follower.seen == list(range(1, 9_001))
+
+    virtual_time.run(main())
+
+
+def test_g5_who_gives_signs_of_life_keeps_what_is_looked_at_for_having_been_left() -> None:
+    """A version, and a table that is built beside one, which may just have been begun."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        for follower in (ONE, ONE.beside("new")):
+            await log.checkpoints.register(follower, log.log_id, BEGINNING)
+            for beats in (1, 0):
+                seen = await log.checkpoints.read(follower)
+                assert seen is not None
+                claim = await log.checkpoints.claim(seen, "holder")
+                assert claim is not None
+                if beats:
+                    async with (
+                        heartbeats(log.checkpoints, claim),
+                        taken_over_if_silent(log.checkpoints, follower, "cleaner") as is_free,
+                    ):
+                        assert not is_free
+                        assert await log.checkpoints.beat(claim) is None
+                else:
+                    async with taken_over_if_silent(log.checkpoints, follower, "cleaner") as is_free:
+                        assert is_free
+
+    virtual_time.run(main())
+
+
+def test_g5_what_is_claimed_while_it_is_looked_at_for_having_been_left_stays_held() -> None:
+    """A table beside a version: free at the first look, or not there yet, and then a builder goes on with it."""
+
+    async def main() -> None:
+        for registered in (True, False):
+            log, beside = MemoryLog(), ONE.beside("new")
+
+            async def goes_on(log: MemoryLog = log, beside: FollowerId = beside) -> Claim | None:
+                await asyncio.sleep(LEASE_S / 2)
+                await log.checkpoints.register(beside, log.log_id, BEGINNING)
+                seen = await log.checkpoints.read(beside)
+                assert seen is not None
+                return await log.checkpoints.claim(seen, "builder")
+
+            if registered:
+                await log.checkpoints.register(beside, log.log_id, BEGINNING)
+            building = asyncio.create_task(goes_on())
+            async with taken_over_if_silent(log.checkpoints, beside, "cleaner") as is_free:
+                assert not is_free
+            claim = await building
+            assert claim is not None
+            assert await log.checkpoints.beat(claim) is None
+
+    virtual_time.run(main())
+
+
 class Process:
     """The followers of one process, on one log."""
 
@@ -681,6 +814,36 @@ def test_a_process_that_joins_later_is_given_its_share(followers: int) -> None:
         await until(lambda: shared_out(processes, followers))
         for process in processes:
             await process.stop()
+
+    virtual_time.run(main())
+
+
+def test_a_process_that_always_has_another_page_gives_one_that_joins_its_share() -> None:
+    """It hands over between two pages, and need not have come to the head."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        names = ["one", "two", "three", "four"]
+        busy = Process(log, "busy", names)
+
+        async def takes_longer_than_until_the_next_event() -> None:
+            await asyncio.sleep(1)
+
+        async def write() -> None:
+            while True:
+                await appended(log, "note-1", "next")
+                await asyncio.sleep(0.1)
+
+        writing = asyncio.create_task(write())
+        for following in busy.followings:
+            following.follower.before = takes_longer_than_until_the_next_event  # type: ignore[attr-defined]
+        await until(lambda: busy.follows == 4)
+        joining = Process(log, "joining", names)
+        await asyncio.sleep(10 * LEASE_S)
+        assert (busy.follows, joining.follows) == (2, 2)
+        for process in (busy, joining):
+            await process.stop()
+        await stopped(writing)
 
     virtual_time.run(main())
 

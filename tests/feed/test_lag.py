@@ -85,3 +85,21 @@ def test_marks_are_bounded_and_never_say_too_much(clock: Clock) -> None:
         assert all(one >= most - 60 for one, most in zip(found, true, strict=True))
 
     run(seen())
+
+
+def test_the_lag_of_a_follower_that_stands_still_never_falls(clock: Clock) -> None:
+    """However many marks have been dropped since."""
+
+    async def seen() -> None:
+        log = await log_of(clock, YEARS)
+        lag, before = Lag(log, clock.now), 0.0
+        began = asyncio.get_running_loop().time()
+        for n in range(1, 3 * MOST_MARKS):
+            lag.mark(at(n))
+            await asyncio.sleep(0.3)
+            found = await lag.seconds(BEGINNING)
+            assert found > before
+            before = found
+        assert before == pytest.approx(asyncio.get_running_loop().time() - began)
+
+    run(seen())

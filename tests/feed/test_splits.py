@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, closing, suppress
+from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, cards, directory, profiles
@@ -15,9 +17,9 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
-from twofold.errors import Contended, InvalidToken
+from twofold.errors import Contended, InvalidToken, NotSettled
 from twofold.feed.catching_up import located
-from twofold.feed.checkpoints import Claim, FollowerId
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
 from twofold.feed.follow import Following
 from twofold.feed.handover import hand_over, inherit
@@ -38,6 +40,8 @@ from twofold.progress import no_progress
 from twofold.read import rebuild
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
+from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.conformance.material import all_of
 from twofold.testing.simulation.scenario import Scenario
 from twofold.testing.simulation.server import connected
 from twofold.testing.simulation.stores import SimulatedRows
@@ -132,6 +136,181 @@ def test_what_happens_in_a_partition_its_former_ones_and_its_parts_concerns_its_
             middle: {first, middle} | parts[middle],
             newest: {first, middle, newest},
         }
+
+    splits.run(main)
+
+
+def test_an_event_before_a_split_is_not_counted_after_it(splits: Splits) -> None:
+    """Between two places of the merged feed, and behind one; the cuts know the parts only from then on."""
+
+    async def main() -> None:
+        log = await splits.log()
+        places = [Position(0, 0)]
+        async with opened(splits, log, work=False) as running:
+            for name in ("one", "two", "three"):
+                for id_ in IDS:
+                    await running.execute(profiles, id_, Rename(name))
+                at = places[-1]
+                while (page := await log.read(at, 1_000)).upto > at:
+                    at = page.upto
+                places.append(at)
+                splits.split()
+                await refresh(log)
+            end = len(places) - 1
+            for one, after in enumerate(places):
+                assert await log.behind(after) == (end - one) * len(IDS)
+                for other, to in enumerate(places[one:], one):
+                    assert await log.distance(after, to) == (other - one) * len(IDS)
+
+    splits.run(main)
+
+
+def test_a_late_reader_of_the_merged_feed_passes_each_split(splits: Splits) -> None:
+    """It reads many cuts at once, and each of them is of the partitions that there were."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            for n in range(9):
+                await running.execute(profiles, IDS[n % len(IDS)], Rename(f"{n}"))
+                await all_of(log)
+                if n % 3 == 2:
+                    splits.split()
+                    await refresh(log)
+            late = await splits.log()
+            entries = await all_of(late)
+            assert len(entries) == 9
+            assert entries == await all_of(log)
+            for entry in entries:
+                assert await late.behind(entry.position) == 8 - entries.index(entry)
+
+    splits.run(main)
+
+
+def test_an_event_that_is_named_by_its_former_partition_is_in_no_cut_before_its_own(splits: Splits) -> None:
+    """The other part has gone on further, and that is in the newest cut."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            splits.split()
+            await refresh(log)
+            busy, idle = (next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4))
+            for id_, other in ((busy, idle), (idle, busy)):
+                for n in range(9):
+                    ahead = (await running.execute(profiles, id_, Rename(f"{n}"))).receipt.position
+                await all_of(log)
+                position = (await running.execute(profiles, other, Rename("late"))).receipt.position
+                if position.offset <= ahead.offset:
+                    named = Position(1, position.offset)
+                    assert await log.covering(named) is None
+                    await all_of(log)
+                    assert await log.covering(named) == await log.covering(position) == await log.head()
+            assert named
+
+    splits.run(main)
+
+
+def test_the_followers_of_parts_share_with_those_of_the_other_partitions(splits: Splits) -> None:
+    """How much a process holds is counted over all of them, and of those that have ended none is counted."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            for _ in range(2):
+                splits.split()
+                await refresh(log)
+                leases = [one.lease for one in running.followers]
+                assert {lease.follower.partition for lease in leases} == {*feeds(log)}
+                assert all([*lease.fellows] == leases for lease in leases)
+
+    splits.run(main)
+
+
+def test_a_split_as_the_last_follower_is_looked_at_is_waited_for(splits: Splits) -> None:
+    """What has come in a part since is no news in the partitions that were looked at."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            for one in running.followers:
+                async for _ in one.catch_up():
+                    pass
+            await running.settled(timeout_s=1)
+            checkpoints: Any = running.rows.checkpoints
+            parked = checkpoints.parked
+
+            async def then_split(follower: FollowerId) -> Any:
+                found = await parked(follower)
+                if follower == CARD.in_partition(2) and len(log.parents()) == 2:  # type: ignore[attr-defined]
+                    splits.split()
+                    await refresh(log)
+                    id_ = next(id_ for id_ in IDS if partition_of(log, id_) == 3)
+                    await running.execute(profiles, id_, Rename("caused"))
+                return found
+
+            checkpoints.parked = then_split
+            with pytest.raises(NotSettled, match="partition 3"):
+                await running.settled(timeout_s=1)
+            assert {*feeds(log)} == {2, 3, 4}
+
+    splits.run(main)
+
+
+def test_what_was_seen_of_the_other_partitions_is_known_after_a_split(splits: Splits) -> None:
+    """Their lag is measured by it where a clock was wrong."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            lags = dict(running.lags)
+            splits.split()
+            await refresh(log)
+            assert {*running.lags} == {*lags, *feeds(log)}
+            assert all(running.lags[partition] is lag for partition, lag in lags.items())
+
+    splits.run(main)
+
+
+def test_an_app_is_opened_by_a_process_that_does_not_know_of_a_split_that_was_handed_over(splits: Splits) -> None:
+    """It learns of the parts from the checkpoints, and follows them."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False):
+            splits.split()
+            await refresh(knows)
+            for part in (3, 4):
+                await inherit(splits.rows.checkpoints, CARD.in_partition(part), knows, "one")
+        async with opened(splits, stale, work=False) as running:
+            assert {one.follower_id.partition for one in running.followers} == {*splits.partitions()} == {2, 3, 4}
+
+    splits.run(main)
+
+
+def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -> None:
+    """Whether a row or a whole stream is parked, and whatever its id looks like."""
+
+    async def main() -> None:
+        log, checkpoints = await splits.log(), MemoryReadStore().checkpoints
+        ids = [id_ for n in range(99) for id_ in (f"{n}", f"a-{n}", f"{n}-", f'"{n}"') if partition_of(log, id_) == 1]
+        start = Position(1, 0)
+        await checkpoints.register(CARD.in_partition(1), log.log_id, start)
+        bad = [
+            Parked(kind, key, Position(1, 1), "Error", datetime.now(UTC))
+            for id_ in ids
+            for kind, key in (("stream", f"profile-{id_}"), ("row", msgspec.json.encode([id_]).decode()))
+        ]
+        await checkpoints.advance(await claimed(checkpoints, CARD.in_partition(1)), start, start, bad)
+        splits.split()
+        await refresh(log)
+        await hand_over(checkpoints, CARD.in_partition(1), log, "one")
+        for part in (3, 4):
+            there = {(one.kind, one.key) for one in await checkpoints.parked(CARD.in_partition(part))}
+            mine = [id_ for id_ in ids if partition_of(log, id_) == part]
+            streams = {("stream", f"profile-{id_}") for id_ in mine}
+            assert there == streams | {("row", msgspec.json.encode([id_]).decode()) for id_ in mine}
 
     splits.run(main)
 

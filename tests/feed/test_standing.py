@@ -1,6 +1,8 @@
 """The pace of an import, and waiting until everything is handled."""
 
 import asyncio
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from tests.feed.test_follow import Noting, holder
 from twofold.backends.memory import MemoryLog
 from twofold.errors import NotSettled
 from twofold.feed import standing
-from twofold.feed.checkpoints import Checkpoint, FollowerId
+from twofold.feed.checkpoints import Checkpoint, FollowerId, Parked
 from twofold.feed.follow import Following
 from twofold.feed.standing import Pace, wait_until_idle
 from twofold.messages import BEGINNING, Position
@@ -92,6 +94,55 @@ async def test_an_import_waits_again_for_a_holder_that_gives_signs_of_life_again
     async with asyncio.timeout(10):
         await pace.keep()
     assert looks == [BEGINNING]
+
+
+async def test_an_import_waits_for_no_dead_holder_of_any_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process held the follower in both partitions, and did not claim them equally often."""
+    monkeypatch.setattr(standing, "LEASE_S", 0.05)
+    monkeypatch.setattr(standing, "LOOK_AGAIN_S", 0.01)
+    followings = list[Following]()
+    for partition in (1, 2):
+        log = MemoryLog(partition=partition)
+        follower = Stuck(log)
+        follower.follows = follower.follows.in_partition(partition)
+        followings.append(Following(follower, log, log.checkpoints, "importer"))
+        await followings[-1].register()
+        for _ in range(partition):
+            assert await log.checkpoints.claim(await followings[-1].checkpoint(), "dead") is not None
+        await appended(log, "note-1", *"abc")
+    async with asyncio.timeout(10):
+        await Pace(followings, most_behind=2, look_every=1).keep()
+
+
+class Trying(Noting):
+    """A follower that retries what is parked."""
+
+    def will_retry(self, parked: Parked) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("after", ["read", "parked"])
+async def test_a_stream_that_fails_between_two_looks_is_waited_for(after: str) -> None:
+    """Its event is handled, so the follower is at the head, but its reaction will be retried."""
+    log = MemoryLog()
+    claim = await holder(log)
+    receipt = await appended(log, "note-1", "fails")
+    bad = Parked("stream", "note-1", receipt.position, "Error", datetime.now(UTC))
+    checkpoints: Any = log.checkpoints
+    look = getattr(checkpoints, after)
+
+    async def looked(follower: FollowerId) -> Any:
+        setattr(checkpoints, after, look)
+        found = await look(follower)
+        await checkpoints.advance(claim, BEGINNING, receipt.position, [bad])
+        return found
+
+    setattr(checkpoints, after, looked)
+    following = Following(Trying(log), log, checkpoints, "worker")
+    with pytest.raises(NotSettled):
+        await wait_until_idle([following], log, 0.1)
+    await checkpoints.advance(claim, receipt.position, receipt.position, (), [bad])
+    await wait_until_idle([following], log, 10)
 
 
 class Slow(Noting):

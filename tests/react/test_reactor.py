@@ -8,7 +8,7 @@ import pytest
 
 from twofold import App, ConfigurationError, Decider, LogReplaced, Reactor, Recorded, To, Unavailable
 from twofold.ambient import Ambient
-from twofold.backends.memory import MemoryLog
+from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.codec import Codec
 from twofold.errors import OutcomeUnknown, VersionConflict
 from twofold.feed.follow import Following
@@ -161,21 +161,30 @@ def test_g11_a_replaced_log_stops_it() -> None:
     virtual_time.run(main())
 
 
-async def test_an_effect_that_swallows_its_cancellation_does_not_keep_the_app_from_stopping() -> None:
+@pytest.mark.parametrize("instead", [None, ValueError("stopped"), Unavailable("stopped"), SystemExit(1)], ids=repr)
+async def test_an_effect_that_swallows_its_cancellation_does_not_keep_the_app_from_stopping(
+    instead: BaseException | None,
+) -> None:
+    """Or that raises something else instead, which is no failure: its stream is not parked."""
     begun = asyncio.Event()
 
     async def stubborn(event: Ordered, recorded: Recorded) -> None:
+        assert not begun.is_set(), "it was tried again"
         begun.set()
         try:
             await asyncio.Event().wait()
-        except BaseException:
-            return
+        except BaseException as error:
+            if instead is None:
+                return
+            raise instead from error
 
     orders = Decider("order", Level(), decide, evolve)
     app = App("shop", deciders=[orders], reactors=[Reactor("stubborn", stubborn, start="beginning")])
-    async with asyncio.timeout(30), app.open("memory:") as running:
+    log = MemoryLog()
+    async with asyncio.timeout(10), app.open(log, read_store=MemoryReadStore()) as running:
         await running.append("order-1", [Ordered(())])
         await begun.wait()
+    assert not await log.checkpoints.parked(app.reactors[0].follows)
 
 
 def following_of(log: MemoryLog, execute: Any) -> Following:

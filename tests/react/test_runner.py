@@ -8,14 +8,16 @@ import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
-from twofold.errors import LeaseLost, Rejected
-from twofold.feed.checkpoints import Claim, Parked
+from twofold.errors import LeaseLost, LogReplaced, Rejected, Unavailable
+from twofold.failures import mark_of_user_code
+from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.parking_limit import MOST_PARKED, WITHIN_S
-from twofold.messages import BEGINNING, Meta, Position
+from twofold.messages import BEGINNING, Meta, Position, Recorded
+from twofold.react.reactor import Reactor, To
 from twofold.react.runner import PAUSES_S, Runner
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import bank, deposited, forwarding
+from twofold.testing.conformance.bank import Deposited, bank, deposited, forward, forwarding
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import appended
 
@@ -46,15 +48,44 @@ async def test_g7_who_held_a_partition_that_has_split_reacts_to_nothing_more() -
     assert asked == []
 
 
+@pytest.mark.parametrize("after", ["read", "parked"])
+async def test_g7_a_partition_that_splits_between_two_looks_lets_no_later_event_pass(after: str) -> None:
+    """Of a stream that is parked: either it has been seen to be, or nothing is reacted to."""
+    log, asked = MemoryLog(Ambient()), list[Any]()
+
+    async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> None:
+        asked.append(command.amount)
+
+    await deposited(log, "a", 1, 2, to="b")
+    checkpoints: Any = log.checkpoints
+    claim = await holding(log)
+    bad = Parked("stream", "account-a", Position(0, 1), "Error", Ambient().now())
+    await checkpoints.advance(claim, BEGINNING, Position(0, 1), [bad])
+    look = getattr(checkpoints, after)
+
+    async def looked(follower: FollowerId) -> Any:
+        setattr(checkpoints, after, look)
+        found = await look(follower)
+        other = await claimed(checkpoints, follower, "other")
+        await checkpoints.split(other, Position(0, 1), {1: [bad], 2: []})
+        return found
+
+    setattr(checkpoints, after, looked)
+    runner = Runner(forwarding, log, checkpoints, carry_out, bank.codec, Ambient(), may_split=True)
+    with pytest.raises(LeaseLost):
+        await runner.handle(claim, Position(0, 1), await log.read(Position(0, 1), 10))
+    assert asked in ([], [1, 2])
+
+
 class Target:
-    """Where commands go. `error` is raised for a command until there is none."""
+    """Where commands go. `error` is raised for a command until there is none, or for deposits of `bad` only."""
 
     def __init__(self, error: Exception | None = None) -> None:
-        self.error = error
+        self.error, self.bad = error, frozenset[int]()
         self.done: Counter[str] = Counter()
 
     async def carry_out(self, decider: Any, id: str, command: Any, meta: Meta) -> None:
-        if self.error is not None:
+        if self.error is not None and (not self.bad or command.amount in self.bad):
             raise self.error
         self.done[id] += 1
 
@@ -109,6 +140,79 @@ def test_g7_each_stream_is_retried_at_its_own_time() -> None:
     virtual_time.run(main())
 
 
+def test_g7_an_event_that_comes_as_its_stream_is_retried_is_reacted_to_once() -> None:
+    """It is in the page, and would be in the history that is read again."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        await deposited(log, "a", 1, 2, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        await deposited(log, "a", 4, 8, to="b")
+        later = await log.read(page.upto, 10)
+        await runner.handle(claim, page.upto, later)
+        assert target.done == {"b": 4}
+        assert not await parked(log)
+        await runner.tend(claim, later.upto)
+        assert target.done == {"b": 4}
+
+    virtual_time.run(main())
+
+
+def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries() -> None:
+    """Those of the event before it do not count, but the stream has been parked since then."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        await deposited(log, "a", 1, 2, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        [first] = await parked(log)
+        for tries, pause_s in enumerate(PAUSES_S[:3], 1):
+            assert [one.tries for one in await parked(log)] == [tries]
+            target.bad = frozenset({2} if tries == 3 else {1, 2})
+            await asyncio.sleep(pause_s)
+            await runner.tend(claim, page.upto)
+        [second] = await parked(log)
+        assert (second.position, second.tries, second.since) == (page.entries[1].position, 1, first.since)
+        assert target.done == {"b": 1}
+        await asyncio.sleep(PAUSES_S[0])
+        target.error = None
+        await runner.tend(claim, page.upto)
+        assert target.done == {"b": 2}
+
+    virtual_time.run(main())
+
+
+def test_g7_while_too_many_streams_fail_to_go_on_they_are_retried() -> None:
+    """New events wait for that, and come one after another; then it goes on where it was."""
+
+    async def main() -> None:
+        log, target = MemoryLog(), Target(ValueError("away"))
+        for number in range(MOST_PARKED + 1):
+            await deposited(log, f"a{number}", 1, to="b")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 1_000)
+        await runner.handle(claim, BEGINNING, page)
+        await deposited(log, "new", 1, to="c")
+        news = await log.read(page.upto, 10)
+        with pytest.raises(Unavailable, match="more than 100 streams are failing"):
+            await runner.handle(claim, page.upto, news)
+        target.error = None
+        await asyncio.sleep(PAUSES_S[0])
+        with pytest.raises(Unavailable):
+            await runner.handle(claim, page.upto, news)
+        assert target.done == {"b": MOST_PARKED + 1}
+        await runner.handle(claim, page.upto, news)
+        assert target.done == {"b": MOST_PARKED + 1, "c": 1}
+
+    virtual_time.run(main())
+
+
 def test_g7_any_number_of_streams_may_fail_for_a_moment() -> None:
     """Only what is given up counts to the limit that stops a reactor."""
 
@@ -149,6 +253,57 @@ def test_g7_what_an_operator_has_to_decide_on_does_not_hold_up_new_events() -> N
         assert len(await parked(log)) == 2 * MOST_PARKED
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize("error", [Unavailable, LogReplaced, TimeoutError])
+@pytest.mark.parametrize("where", ["decide", "react"])
+async def test_g7_what_user_code_raises_parks_its_stream_and_no_other(error: type[Exception], where: str) -> None:
+    """Even an error of twofold's own, which from the store would make the whole reactor wait, or stop it."""
+    log, done = MemoryLog(), list[str]()
+
+    def react(event: Deposited, recorded: Recorded) -> list[To]:
+        if where == "react" and event.to == "bad":
+            raise error("no")
+        return forward(event, recorded)
+
+    async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> None:
+        if id == "bad":
+            own = error("no")
+            mark_of_user_code(own)
+            raise own
+        done.append(id)
+
+    for id_, to in (("a", "bad"), ("b", "good"), ("c", "bad")):
+        await deposited(log, id_, 1, to=to)
+    reactor = Reactor("forwarding", react, start="beginning")
+    claim, runner = await holding(log), Runner(reactor, log, log.checkpoints, carry_out, bank.codec, Ambient())
+    await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
+    assert done == ["good"]
+    assert [(one.key, one.error) for one in await parked(log)] == [
+        (f"account-{id_}", f"{error.__name__}: no") for id_ in "ac"
+    ]
+
+
+async def test_g7_what_could_not_be_stored_does_not_count_to_the_limit() -> None:
+    """The page comes again each time, and what fails in it is given up once."""
+    log, target = MemoryLog(), Target(Rejected("no"))
+    for number in range(MOST_PARKED // 2):
+        await deposited(log, f"a{number}", 1, to="b")
+    claim, runner = await holding(log), target.runner(log)
+    page = await log.read(BEGINNING, 1_000)
+    checkpoints: Any = log.checkpoints
+    advance = checkpoints.advance
+
+    async def away(*_: Any) -> None:
+        raise Unavailable("down")
+
+    checkpoints.advance = away
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await runner.handle(claim, BEGINNING, page)
+    checkpoints.advance = advance
+    await runner.handle(claim, BEGINNING, page)
+    assert len(await parked(log)) == MOST_PARKED // 2
 
 
 async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:

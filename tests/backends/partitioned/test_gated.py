@@ -244,6 +244,31 @@ def test_a_part_out_of_reach_holds_up_no_reactor_of_another_one(how: str) -> Non
     virtual_time.run(main())
 
 
+def test_a_reader_of_the_whole_that_waits_for_a_part_holds_up_no_reactor_of_another_one() -> None:
+    """Both propose a cut: one over all parts, the other over those that respond."""
+
+    async def main() -> None:
+        log, ids = composed()
+        for number in (1, 2, 3):
+            await written(log, ids[number])
+        at = (await log.read(BEGINNING, 10)).upto
+        for number in (1, 2, 3):
+            await written(log, ids[number])
+        log.parts[1].hangs = True  # type: ignore[attr-defined]
+        reading = asyncio.create_task(log.read(at, 10))
+        await asyncio.sleep(1)
+        async with asyncio.timeout(10):
+            assert await offsets(log.gated[2], Position(2, 1)) == [2]
+        assert not reading.done()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        log.parts[1].hangs = False  # type: ignore[attr-defined]
+        assert len((await log.read(at, 10)).entries) == 2
+        assert await offsets(log.gated[1], Position(1, 1)) == [2]
+
+    virtual_time.run(main())
+
+
 def test_waiting_at_the_gate_ends_with_news_of_the_part() -> None:
     async def main() -> None:
         log, ids = composed()

@@ -426,6 +426,28 @@ def test_a_part_out_of_reach_holds_up_the_merged_feed_alone() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("how", ["fails", "is slow"])
+def test_how_far_the_merged_feed_is_can_be_told_without_a_part_that_does_not_respond(how: str) -> None:
+    """The newest cut is stored; only whether that part still reaches it has to be seen later."""
+
+    async def main() -> None:
+        world = World()
+        for number in range(1, N + 1):
+            await world.write(number, 2)
+        feed = world.process()
+        end = (await feed.read(BEGINNING, 100)).upto
+        world.parts[0].fails, world.parts[0].slow_s = how == "fails", 60.0 if how == "is slow" else 0.0
+        for process in (feed, world.process()):
+            async with asyncio.timeout(5):
+                assert await process.head() == end
+        world.parts[0].fails, world.parts[0].slow_s = False, 0.0
+        world.older(1, 1)
+        with pytest.raises(LogReplaced, match="partition 1"):
+            await world.process().head()
+
+    virtual_time.run(main())
+
+
 def test_a_slow_part_delays_the_merged_feed_alone() -> None:
     async def main() -> None:
         world = World()
@@ -576,6 +598,27 @@ def test_a_new_id_begins_the_merged_feed_again() -> None:
         assert feed.log_id != "0123456789abcdef"
         assert len(await everything(feed)) == 2
         assert await everything(world.process()) == await everything(feed)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("another", [False, True], ids=["it makes the cut", "another process makes the cut"])
+def test_a_process_that_has_read_begins_again_after_a_new_id(another: bool) -> None:
+    """What it has kept of the former cuts is not in the new ones, in which the same events lie elsewhere."""
+
+    async def main() -> None:
+        world = World()
+        feed = world.process()
+        for number in range(1, N + 1):
+            await world.write(number, number, N - number)
+            assert len(await everything(feed)) == sum(range(number + 1))
+        await feed.new_id()
+        if another:
+            await everything(world.process())
+        again = await everything(feed)
+        checked(again, world.parts)
+        assert again == await everything(world.process())
+        assert await feed.behind(BEGINNING) == await feed.distance(BEGINNING, await feed.head()) == len(again)
 
     virtual_time.run(main())
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import apsw
 import pytest
@@ -22,6 +23,7 @@ from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
 from twofold.testing.conformance.backend import InPartsAt
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.material import append, event
+from twofold.write.log import Loaded
 from twofold.write.requests import KeepsRequests
 
 LOG_ID = "0123456789abcdef"
@@ -96,6 +98,22 @@ async def test_the_number_of_partitions_is_fixed() -> None:
         await Partitioned(memory((1, 2)), cuts).open()
     with pytest.raises(ConfigurationError, match="has 3 partitions, but 4 parts were given"):
         await Partitioned(memory((1, 2, 3, 4)), cuts).open()
+
+
+async def test_of_processes_that_begin_a_log_at_once_those_agree_that_have_all_its_parts() -> None:
+    """The number that is stored first holds for all of them."""
+    cuts = MemoryLog(log_id=LOG_ID)
+    load = cuts.load
+
+    async def slow(*args: Any, **more: Any) -> Loaded:
+        found = await load(*args, **more)
+        await asyncio.sleep(0)
+        return found
+
+    cuts.load = slow  # type: ignore[method-assign]
+    logs = [Partitioned(memory(parts), cuts) for parts in ((1, 2, 3), (1, 2), (1, 2, 3), (1, 2, 3, 4))]
+    outcomes = await asyncio.gather(*(log.open() for log in logs), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [type(None), ConfigurationError, type(None), ConfigurationError]
 
 
 async def test_requests_are_those_of_the_cuts() -> None:

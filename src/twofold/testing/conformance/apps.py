@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from twofold import app as whole
 from twofold import operate
 from twofold.ambient import Ambient
 from twofold.app import App, Running
@@ -90,6 +91,19 @@ class AppConformance(OnBackend):
             assert {(done.state, done.events, done.receipt.version) for done in dones} == {
                 (Account(n + 1), (Deposited(1),), n + 1)
             }
+
+    @pytest.mark.parametrize("page", [1, 3, 7])
+    async def test_a_history_holds_each_event_once_wherever_it_starts(
+        self, one: Running, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """In pages that end before, at and after the end of the stream, and from before its beginning."""
+        monkeypatch.setattr(whole, "HISTORY_PAGE", page)
+        for n in range(7):
+            await one.execute(accounts, "a", Deposit(n + 1))
+            await one.execute(accounts, "b", Deposit(100))
+        for start in (-4, 0, 1, 2, 3, 4, 6, 7, 8, 20):
+            found = await one.history("account-a", from_version=start)
+            assert [recorded.event.amount for recorded in found] == list(range(max(1, start), 8))
 
     async def test_g2_many_at_once_on_one_stream(self, one: Running, two: Running) -> None:
         """The loser of a conflict decides again: all commands get through, none is lost."""

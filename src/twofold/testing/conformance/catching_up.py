@@ -63,6 +63,15 @@ class CatchUpConformance(OnBackend):
         assert folded == len(receipts)
 
     @MODELS
+    async def test_it_folds_the_newest_of_what_is_named(self, called: Running, model: Projection[Any]) -> None:
+        """Also where an older event of the same partition, which is folded already, is named after it."""
+        older = await deposit(called, "a", 1)
+        assert await caught_up(called, model, [older]) == [event_of(older)]
+        for order in (1, -1):
+            newer = await deposit(called, "a", 1)
+            assert await caught_up(called, model, [older, newer][::order]) == [event_of(newer)]
+
+    @MODELS
     async def test_g5_processes_that_are_called_at_once_fold_each_event_once(
         self, called: Running, called_too: Running, model: Projection[Any]
     ) -> None:

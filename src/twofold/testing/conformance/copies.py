@@ -139,6 +139,21 @@ class CopyConformance(OnBackend):
         assert (await appended(log, "note-1", "new")).version == 3
 
     @of_copies
+    async def test_g3_commands_of_one_moment_stay_apart_in_the_copy(self, log: LogStore) -> None:
+        """Of one stream, as after an import: each with its events, its id, and who asked for it."""
+        original = MemoryLog(Ambient(now=lambda: datetime(2026, 1, 1, tzinfo=UTC)))
+        metas = [Meta(f"command {n}", "together", None, f"actor {n}") for n in range(6)]
+        for n, meta in enumerate(metas):
+            events = [event(f"{n}.{k}") for k in range(1 + n % 2)]
+            [outcome] = await original.commit([Append(Stream("note", "1"), events, None, meta)])
+            assert isinstance(outcome, Receipt)
+        await (await copying(original, log)).run(silent)
+        await same(original, log)
+        for meta in metas:
+            was, now = [await appended(one, "note-1", "x", command_id=meta.command_id) for one in (original, log)]
+            assert (now.version, now.events, now.repeated) == (was.version, was.events, True)
+
+    @of_copies
     async def test_what_is_stopped_anywhere_goes_on(self, log: LogStore) -> None:
         """Interrupted after each page in turn: nothing twice, nothing missing."""
         original = await filled(MemoryLog())

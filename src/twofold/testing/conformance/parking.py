@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -75,6 +75,15 @@ class Fold:
                 Projection("order", Sum, self.last, key=self.key),
             ],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The deposits of an account whose amounts leave the same rest."""
+
+    id: str
+    rest: int
+    deposits: int = 0
 
 
 class ParkingConformance(OnBackend):
@@ -152,6 +161,64 @@ class ParkingConformance(OnBackend):
             fold.mended = True
             await running.parking.retry("balance")
             assert await running.get(balances_of(running), "a") == Balance("a", 2 * CURSED + 1_000 + 7 + 9, 4)
+
+    async def test_g7_a_retry_reports_on_every_partition(self, log: LogStore, store: Rows, fold: Fold) -> None:
+        """What failed again, what is done, and how many events were handled."""
+        async with at_rest(fold.app, log, store) as running:
+            keys = [f'["{id_}"]' for id_ in "abcdefgh"]
+            for id_ in "abcdefgh":
+                await deposited(log, id_, CURSED, 7)
+            await folded(running)
+            assert sorted(one.parked.key for one in await running.parking.list("balance")) == keys
+            found = await running.parking.retry("balance")
+            assert (found.done, sorted(one.key for one in found.again)) == ([], keys)
+            fold.mended = True
+            found = await running.parking.retry("balance")
+            assert (sorted(one.key for one in found.done), found.again, found.events) == (keys, [], 16)
+
+    async def test_g5_an_operator_takes_no_checkpoint_where_nothing_is_parked(
+        self, log: LogStore, store: Rows, fold: Fold
+    ) -> None:
+        """The workers of other partitions go on, and so do all of them if nothing is parked at all."""
+        async with at_rest(fold.app, log, store) as running:
+            for id_ in "abcdefgh":
+                await deposited(log, id_, CURSED if id_ == "a" else 1)
+            await folded(running)
+
+            async def epochs() -> dict[int, int]:
+                found = await store.checkpoints.all_partitions(balances_of(running).follows)
+                return {checkpoint.follower.partition: checkpoint.epoch for checkpoint in found}
+
+            before = await epochs()
+            assert len((await running.parking.retry("balance")).again) == 1
+            assert len(await running.parking.discard("balance", "a")) == 1
+            after = await epochs()
+            assert [one for one in after if after[one] != before[one]] == [own_feed(log, "a").partition]
+            assert (await running.parking.retry("balance")).done == []
+            assert await running.parking.discard("balance") == []
+            assert await epochs() == after
+
+    async def test_g7_a_key_of_several_fields_is_named_as_a_whole(self, log: LogStore, store: Rows) -> None:
+        """Its first field names no row: what else begins with it stays parked."""
+        mended = False
+
+        def fold(row: Pair, event: Deposited, recorded: Recorded) -> Pair:
+            if not mended:
+                raise ArithmeticError("not yet")
+            return replace(row, deposits=row.deposits + 1)
+
+        pairs = Projection("pair", Pair, fold, key=lambda e, r: (r.stream.id, e.amount % 3), key_fields=("id", "rest"))
+        async with at_rest(App("bank", deciders=[accounts], projections=[pairs]), log, store) as running:
+            await deposited(log, "a", 1, 2, 4)
+            await folded(running)
+            for wrong in ("a", "1", '["a"]'):
+                with pytest.raises(InvalidInput, match="nothing of pair is parked"):
+                    await running.parking.discard("pair", wrong)
+            mended = True
+            found = await running.parking.retry("pair", '["a",1]')
+            assert ([one.key for one in found.done], found.events) == (['["a",1]'], 2)
+            assert [one.parked.key for one in await running.parking.list("pair")] == ['["a",2]']
+            assert await running.get(pairs, ("a", 1)) == Pair("a", 1, 2)
 
     async def test_g7_a_stream_goes_on_in_the_order_of_its_rows(self, log: LogStore, store: Rows, fold: Fold) -> None:
         """Rows that continued with events of other streams end as if nothing had been parked."""
