@@ -244,7 +244,7 @@ class History:
                 self.broken(ENGINE, f"{row.follower} is still held after every process stopped cleanly")
 
     async def _nothing_is_under_way(self) -> None:
-        """Every late request has arrived and is answered."""
+        """Every late request has arrived and got its response."""
         links = [*self.storage.links("the log"), self.storage.rows_link]
         while any(link.under_way for link in links):
             await asyncio.sleep(REST_S)
