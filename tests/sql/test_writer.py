@@ -235,7 +235,9 @@ def test_a_writer_that_is_cancelled_says_that_the_outcome_is_unknown(alone: bool
     virtual_time.run(main())
 
 
-@pytest.mark.parametrize("error", [BatchRefused("one of them"), Unavailable("down"), OutcomeUnknown("any", "of the batch")])
+@pytest.mark.parametrize(
+    "error", [BatchRefused("one of them"), Unavailable("down"), OutcomeUnknown("any", "of the batch")]
+)
 def test_after_a_transaction_that_failed_the_ids_are_free(error: Exception) -> None:
     """Each caller has an outcome of its own, and the next call with its id runs."""
 

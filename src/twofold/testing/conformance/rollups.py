@@ -121,6 +121,23 @@ class OfDay:
     latest_day: date
 
 
+@dataclass(frozen=True)
+class OfName:
+    """By another field."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class OfBoth:
+    """By two texts."""
+
+    owner: str
+    note: str
+    rows: int
+
+
 class Model:
     """The App, with a fold of its own."""
 
@@ -349,6 +366,77 @@ class RollupConformance(OnBackend):
             [waits] = await running.parking.list()
             assert "a key takes at most" in waits.parked.error
             assert await compared(running, model) == 1
+
+    @pytest.mark.parametrize("which", ["owner", "name", "note", None])
+    async def test_a_group_that_cannot_be_a_key_of_any_rollup_parks_its_row(
+        self, log: LogStore, store: Rows, which: str | None
+    ) -> None:
+        """The first one over a source or a later one; one after the other, or in a key of several fields."""
+        model = Model()
+        of_name = Rollup("of_name", OfName, of=model.source, by="name", rows=count())
+        of_both = Rollup("of_both", OfBoth, of=model.source, by=("owner", "note"), rows=count())
+        app = model.having(model.source, model.of_owner, of_name, of_both)
+        long = {which: "x" * 5_000} if which else {"owner": "y" * 1_400, "note": "z" * 1_400}
+        async with at_rest(app, log, store) as running:
+            await put(running, "1", **{"owner": "a", "name": "b", "note": "c", **long})
+            await put(running, "2", owner="a", name="b", note="c")
+            await folded(running)
+            [waits] = await running.parking.list()
+            assert (waits.parked.key, "a key takes at most" in waits.parked.error) == ('["1"]', True)
+            assert await everything(running, of_name) == [OfName("b", 1)]
+            assert await everything(running, of_both) == [OfBoth("a", "c", 1)]
+
+    @pytest.mark.parametrize("page", [2, 4, 1_000])
+    async def test_the_next_greatest_is_found_among_many(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """The one after it, or the last one, is beyond what is read first, of every kind of value."""
+        monkeypatch.setattr(rollups, "FILL_PAGE", page)
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            for n in range(1, 10):
+                values = {"amount": Decimal(n), "units": 10 - n, "at": datetime(2024, 1, n, tzinfo=UTC)}
+                await put(running, str(n), owner="a", name=f"n{n}", **values)
+            await folded(running)
+            await compared(running, model)
+            for gone in ("9", "1", "8", "2", "7"):
+                await running.execute(entries, gone, Put(None))
+                await folded(running)
+                assert await compared(running, model) == 1
+            async with aclosing(operate.rebuild(running, model.of_owner, from_scratch=True)) as positions_:
+                async for _ in positions_:
+                    pass
+            await compared(running, model)
+
+    @pytest.mark.parametrize("how", ["retry", "discard", "row"])
+    async def test_one_that_was_left_behind_is_filled_by_an_operator(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """Who retries, discards or repairs what waits changes the source where it stands: the rollup must be complete.
+
+        Rows that only the older release has seen are in it, and those that are changed now.
+        """
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a", units=1)
+            await running.execute(entries, "2", Put(Entry("", "a", units=2), cursed=True))
+            await folded(running)
+        with monkeypatch.context() as patch:
+            patch.setattr(Rollups, "of", without_rollups)
+            async with at_rest(model.app, log, store) as older:
+                await put(older, "3", owner="a", units=4)
+                await put(older, "1", owner="b", units=8)
+                await folded(older)
+                model.fold.mended = True
+                patch.undo()
+                match how:
+                    case "retry":
+                        await older.parking.retry("entries")
+                    case "discard":
+                        await older.parking.discard("entries")
+                    case _:
+                        await operate.rebuild_row(older, model.source, "2")
+                assert await compared(older, model) == 2
 
     async def test_verify_finds_what_was_changed_by_hand(self, log: LogStore, store: Rows) -> None:
         """And filling it again repairs it."""
