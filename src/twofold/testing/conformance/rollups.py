@@ -550,6 +550,32 @@ class RollupConformance(OnBackend):
                 assert len(await store.tables()) > len(before) + 1
             assert {table.follows for table in await store.tables()} == before
 
+    async def test_what_is_rebuilt_has_the_indexes_it_was_declared_with(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The source and each of its rollups, once they are full and before they replace the old ones."""
+        model, done = Model(), list[str]()
+        index, replaced = store.index, store.replace
+
+        async def indexing(table: Table) -> None:
+            done.append(f"{table.original().name} {table.follows.builds is not None}")
+            await index(table)
+
+        async def replacing(*values: Any) -> bool:
+            done.append("replaced")
+            return await replaced(*values)
+
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a")
+            await folded(running)
+            monkeypatch.setattr(running.rows, "index", indexing)
+            monkeypatch.setattr(running.rows, "replace", replacing)
+            async with aclosing(operate.rebuild(running, model.source, from_scratch=True)) as positions_:
+                async for _ in positions_:
+                    pass
+            assert sorted(done[:3]) == ["entries True", "of_day True", "of_owner True"]
+            assert done[3] == "replaced"
+
     async def test_g8_a_new_version_of_the_source(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
     ) -> None:
