@@ -606,6 +606,20 @@ def test_a_row_that_came_and_went_while_a_watcher_was_slow_is_not_told() -> None
     assert changes.rows == {"b": Balance("b", 1, 1)}
 
 
+def test_a_row_that_no_longer_matches_is_told_as_gone_once() -> None:
+    """However often it changes after that; and once more after it came back."""
+    watcher = OneWatcher(balances, [Condition("total", "lt", 10)], Room())
+    watcher.begin()
+    told = []
+    for offset, total in enumerate((1, 20, 30, 2, 40, 50), 1):
+        token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, offset)})
+        watcher.take(Round({("a",): ("a", total, offset)}, token, 0))
+        changes = watcher._taken()
+        watcher.took_page()
+        told.append(changes and changes.rows)
+    assert told == [{"a": Balance("a", 1, 1)}, {"a": None}, None, {"a": Balance("a", 2, 4)}, {"a": None}, None]
+
+
 def test_each_is_told_how_much_is_parked_when_it_takes_its_changes() -> None:
     """A slow watcher, too, which takes the same rows as a fast one did before more was parked."""
     fast, slow = OneWatcher(balances, [], Room()), OneWatcher(balances, [], Room())

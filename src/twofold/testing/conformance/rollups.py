@@ -24,6 +24,7 @@ from twofold.messages import Position, Recorded
 from twofold.read import rollups
 from twofold.read.projection import Projection, Table
 from twofold.read.projector import Projector
+from twofold.read.proof import verify
 from twofold.read.rollup import Rollup, average, count, distinct, latest, maximum, minimum, total
 from twofold.read.rollups import Rollups
 from twofold.read.store import Changes
@@ -459,6 +460,38 @@ class RollupConformance(OnBackend):
             assert (sampled.equal, sampled.rows) == (True, 1)
             with pytest.raises(InvalidInput, match="has no events"):
                 await operate.rebuild_row(running, model.of_owner, "1")
+
+    @pytest.mark.parametrize("page", [1, 2])
+    async def test_g9_something_of_its_source_is_tried_again_between_two_pages(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """Then groups come, change and go away, and all is folded again: nothing of the first fold is left."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 1)
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            for n, owner in enumerate("amxz"):
+                await put(running, str(n), owner=owner, units=n)
+            for n, owner in ((1, "n"), (2, "a"), (3, "z")):
+                await running.execute(entries, str(n), Put(Entry("", owner, units=9), cursed=True))
+            await folded(running)
+            find, pages = running.rows.find, 0
+
+            async def between(table: Any, query: Any) -> Any:
+                nonlocal pages
+                found = await find(table, query)
+                if table == model.of_owner.table:
+                    pages += 1
+                    if pages == page:
+                        model.fold.mended = True
+                        assert len((await running.parking.retry("entries")).done) == 3
+                return found
+
+            monkeypatch.setattr(running.rows, "find", between)
+            report = await operate.verify(running, model.of_owner)
+            assert (report.equal, report.parked, report.differences) == (True, [], [])
+            assert pages > page
+            monkeypatch.undo()
+            assert await compared(running, model) == 3
 
     async def test_diff_compares_with_a_changed_declaration(self, log: LogStore, store: Rows) -> None:
         """Nothing is written."""
