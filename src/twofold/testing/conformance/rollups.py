@@ -551,6 +551,31 @@ class RollupConformance(OnBackend):
                 assert row is not None
                 assert row.rows == 9
 
+    async def test_g8_whoever_folds_the_source_goes_on_when_a_rollup_of_it_is_dropped(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
+    ) -> None:
+        """It is fenced off, and learns with its next claim that it has one less to maintain."""
+        model = Model()
+        changed = model.by_owner(2, where={})
+        async with model.app.open(log, read_store=store) as old:
+            done = await put(old, "1", owner="a")
+            await old.get(model.of_owner, "a", after=done.receipt)
+        app = model.having(model.source, changed)
+        async with (
+            app.open(log, read_store=store) as new,
+            app.look(other_log, read_store=other_store) as operator,
+        ):
+            done = await put(new, "2", owner="a")
+            await new.get(changed, "a", after=done.receipt)
+            await eventually(lambda: is_live(store, changed))
+            await operate.drop(operator, model.of_owner.follows)
+            for number in (3, 4, 5):
+                done = await put(new, str(number), owner="a")
+                row = await new.get(changed, "a", after=done.receipt)
+                assert row is not None
+                assert row.rows == number
+            assert {one.state for one in new.followers} == {"following"}
+
     @pytest.mark.parametrize("from_scratch", [False, True])
     async def test_g8_a_rebuild_of_the_source_by_a_tool_shows_a_changed_rollup(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, from_scratch: bool
