@@ -17,7 +17,11 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
+<<<<<<< HEAD
 from twofold.errors import Contended, InvalidToken, NotSettled
+=======
+from twofold.errors import Contended, InvalidToken, ReadModelBehind
+>>>>>>> h/read21
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -684,6 +688,42 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits:
                             await running.check_token(Token(token.log_id, Position(former, 1 << 40)))
 
     splits.run(main)
+
+
+@pytest.mark.parametrize("later", [0, 1, 3])
+def test_a_token_of_the_former_partition_waits_for_the_part_that_ends_exactly_there(splits: Splits, later: int) -> None:
+    """Although all of the other part is folded, which ends before that place, there, or has gone on."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            for one in list(running.followers):
+                await caught_up(one)
+            splits.split()
+            await refresh(log)
+            for part in parts_of(log, 1):
+                await inherit(splits.rows.checkpoints, CARD.in_partition(part), log, "one")
+            id_of = {partition_of(log, id_): id_ for id_ in IDS}
+            for part, other in (parts_of(log, 1), parts_of(log, 1)[::-1]):
+                done = await running.execute(profiles, id_of[part], Rename(f"newest {part}"))
+                for number in range(later):
+                    await running.execute(profiles, id_of[other], Rename(f"later {number}"))
+                await caught_up(following(running, other))
+                token = Token(log.log_id, Position(1, done.receipt.position.offset))
+                with pytest.raises(ReadModelBehind):
+                    await running.get(cards, id_of[part], after=token, wait_s=0)
+                await caught_up(following(running, part))
+                row = await running.get(cards, id_of[part], after=token, wait_s=0)
+                assert row is not None
+                assert row.name == f"newest {part}"
+
+    splits.run(main)
+
+
+async def caught_up(one: Following) -> None:
+    async for _ in one.catch_up():
+        pass
 
 
 def test_a_read_that_waits_while_its_partition_splits_waits_for_the_part(splits: Splits) -> None:

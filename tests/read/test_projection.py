@@ -145,6 +145,25 @@ def test_a_document_is_folded_from_the_initial_row_each_time() -> None:
     assert rows(per_stream, Sold("a", 1), Sold("a", 2), documents=True) == {"1": Sales("1", 2, "order-1@2")}
 
 
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_fold_that_forgets_to_return_fails_wherever_a_page_ends(documents: bool, place: int) -> None:
+    """At the event for which it does, whatever the later events of the page make of the row."""
+
+    def forgets(row: Sales, event: Sold, recorded: Recorded) -> Sales:
+        if event.units:
+            return replace(row, units=event.units)
+        return None  # type: ignore[return-value]  # what Python does for a case without a return
+
+    projection = Projection("forgets", Sales, forgets)
+    projection = projection.over_documents() if documents else projection
+    units = [0 if number == place else number + 1 for number in range(3)]
+    facts = [recorded(Sold("a", each), "order-x", version) for version, each in enumerate(units, 1)]
+    folded = projection.fold(("x",), None, facts)
+    assert folded.failed == facts[place]
+    assert folded.values == (("x", place, "") if place else None)
+
+
 def test_the_fingerprint_is_that_of_the_columns() -> None:
     def fingerprint(*fields: Any) -> str:
         return Projection("p", msgspec.defstruct("Row", fields, frozen=True), evolve).table.fingerprint

@@ -4,21 +4,26 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import pytest
 
 from twofold import operate
+from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog, MemoryReadStore
-from twofold.backends.memory.inspection import RowsInspection
-from twofold.errors import BatchRefused, LeaseLost, Unavailable
+from twofold.backends.memory.inspection import LogInspection, RowsInspection
+from twofold.errors import BatchRefused, LeaseLost, NameHeld, Unavailable
 from twofold.feed import follow
 from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.messages import Position
 from twofold.read.cache import RowCache
 from twofold.read.projection import Table
+from twofold.read.publish import AGAIN_S
 from twofold.read.store import Changes
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import CURSED, balances, bank, deposited, eventually, sums
+from twofold.testing.conformance.rollups import Model, is_live, put
 
 newer = replace(balances, version=2)
 deployed = replace(bank, projections=[newer], reactors=[])
@@ -41,8 +46,11 @@ class GoesAway(MemoryReadStore):
         return next(table.follows.version for table in await self.tables() if table.live)
 
 
-async def _with_an_old_version() -> tuple[MemoryLog, GoesAway]:
-    log, rows = MemoryLog(), GoesAway()
+R = TypeVar("R", bound=GoesAway)
+
+
+async def _with_an_old_version(made: type[R] = GoesAway) -> tuple[MemoryLog, R]:  # type: ignore[assignment]
+    log, rows = MemoryLog(), made()
     receipt = await deposited(log, "a", 5)
     async with replace(bank, projections=[balances], reactors=[]).open(log, read_store=rows) as running:
         await running.get(balances, "a", after=receipt)
@@ -60,6 +68,69 @@ def test_g8_a_version_that_has_caught_up_is_shown_although_no_event_comes_any_mo
         async with deployed.open(log, read_store=rows):
             await eventually(newer_is_shown)
         assert rows.away == 0
+
+    virtual_time.run(main())
+
+
+class InUse(GoesAway):
+    """The name cannot be moved as long as something depends on it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.away, self.why, self.tried = 0, "", 0
+
+    async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
+        if table == newer.table and self.why:
+            self.tried += 1
+            raise NameHeld(self.why)
+        return await super().publish(table, covered, lost)
+
+
+def test_g8_operators_see_why_a_name_cannot_be_moved_as_long_as_it_cannot(caplog: pytest.LogCaptureFixture) -> None:
+    """Each reason is logged once, and tried again after a while, also if events come all the time."""
+
+    async def main() -> None:
+        log, rows = await _with_an_old_version(InUse)
+        async with deployed.open(log, read_store=rows) as running:
+
+            async def noted() -> str | None:
+                [status] = [one for one in await operate.status(running) if one.name == "balance"]
+                return status.note
+
+            for why in ("a view depends on it", "another right is missing"):
+                rows.why = why
+                for _ in range(30):
+                    await deposited(log, "a", 1)
+                    await asyncio.sleep(1)
+                assert await noted() == why
+            assert rows.tried < 10
+            rows.why = ""
+            await asyncio.sleep(2 * AGAIN_S)
+            assert (await rows.shown(), await noted()) == (2, None)
+        said = [record.getMessage() for record in caplog.records if record.name == "twofold.publish"]
+        assert said == ["a view depends on it", "another right is missing"]
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("former", ["another log", "a newer copy"])
+def test_g8_a_version_is_shown_in_place_of_one_that_is_lost(former: str) -> None:
+    """Of a read model and of its rollups, although no event comes after the first ones."""
+
+    async def main() -> None:
+        lost, rows, model = MemoryLog(), MemoryReadStore(), Model()
+        async with model.app.open(lost, read_store=rows) as running:
+            for number in range(5):
+                done = await put(running, str(number), owner="a")
+            await running.find(model.of_owner, after=done.receipt)
+        log = MemoryLog() if former == "another log" else LogInspection(lost).older_copy(Ambient())
+        model = Model(2)
+        async with model.app.open(log, read_store=rows) as running:
+            if former == "another log":
+                done = await put(running, "1", owner="a")
+            await running.settled(timeout_s=60)
+            for projection in (model.source, model.of_owner, model.of_day):
+                await eventually(partial(is_live, rows, projection))
 
     virtual_time.run(main())
 

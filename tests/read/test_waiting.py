@@ -7,7 +7,9 @@ import pytest
 
 from twofold import App
 from twofold.backends.memory import MemoryLog, MemoryReadStore
-from twofold.errors import ReadModelBehind
+from twofold.errors import LogReplaced, ReadModelBehind
+from twofold.messages import Position
+from twofold.read.freshness import LOOK_EVERY_S
 from twofold.read.projection import Table
 from twofold.read.store import Changes, QueryResult
 from twofold.testing import virtual_time
@@ -47,6 +49,39 @@ def test_g6_what_is_committed_while_it_looks_needs_no_further_news() -> None:
             began = asyncio.get_running_loop().time()
             assert await running.get(balances, "a", after=receipt, wait_s=5) == Balance("a", 5, 1)
             assert asyncio.get_running_loop().time() - began < 0.1
+
+    virtual_time.run(main())
+
+
+class Replaced(MemoryLog):
+    """A log that notices by itself that it was replaced, as one in a file does."""
+
+    replaced = False
+
+    async def head(self) -> Position:
+        await asyncio.sleep(0.01)
+        if self.replaced:
+            raise LogReplaced("another file")
+        return await super().head()
+
+
+def test_g11_every_read_of_a_log_that_was_replaced_is_refused() -> None:
+    """Not only the first one that looks, nor only those that come while it looks."""
+
+    async def main() -> None:
+        log, rows = Replaced(), MemoryReadStore()
+        async with app.open(log, read_store=rows, work=False) as running:
+            receipt = await deposited(log, "a", 5)
+            async for _ in running.catch_up(balances, until=[receipt]):
+                pass
+            assert await running.get(balances, "a") == Balance("a", 5, 1)
+            log.replaced = True
+            await asyncio.sleep(LOOK_EVERY_S)
+            for _ in range(3):
+                found = await asyncio.gather(*(running.get(balances, "a") for _ in range(3)), return_exceptions=True)
+                assert [type(one) for one in found] == [LogReplaced] * 3
+            log.replaced = False
+            assert await running.get(balances, "a") == Balance("a", 5, 1)
 
     virtual_time.run(main())
 

@@ -326,6 +326,32 @@ async def test_nothing_is_left_of_who_leaves_at_any_moment(log: MemoryLog, runni
         assert {one for one in asyncio.all_tasks() - before if not one.done()} == set()
 
 
+@pytest.mark.parametrize("changing", [False, True])
+async def test_who_leaves_with_a_page_in_hand_leaves_its_room(
+    log: MemoryLog, running: Running, monkeypatch: pytest.MonkeyPatch, changing: bool
+) -> None:
+    """In the snapshot or after it, by closing or by an error of its own: the other watches of the client have it."""
+    monkeypatch.setattr(watch, "SNAPSHOT_PAGE", 2)
+    for number in range(5):
+        await deposited(log, f"r{number}", 1)
+    await settled(running)
+    room = Room()
+    for taken in range(1, 6 if changing else 4):
+        for ends in (None, ZeroDivisionError("mine"), asyncio.CancelledError()):
+            watched = running.watching.watch(balances, room=room)
+            for number in range(taken):
+                if number >= 3:
+                    await deposited(log, "r1", 1)
+                await anext(watched)
+            assert room.bytes > 0
+            if ends is None:
+                await watched.aclose()
+            else:
+                with pytest.raises(type(ends)):
+                    await watched.athrow(ends)
+            assert (room.bytes, room._held, room.reading.locked()) == (0, {}, False)
+
+
 class Gated:
     """A read store whose rows come once the gate is open."""
 
@@ -578,6 +604,20 @@ def test_a_row_that_came_and_went_while_a_watcher_was_slow_is_not_told() -> None
     changes = watcher._taken()
     assert changes is not None
     assert changes.rows == {"b": Balance("b", 1, 1)}
+
+
+def test_a_row_that_no_longer_matches_is_told_as_gone_once() -> None:
+    """However often it changes after that; and once more after it came back."""
+    watcher = OneWatcher(balances, [Condition("total", "lt", 10)], Room())
+    watcher.begin()
+    told = []
+    for offset, total in enumerate((1, 20, 30, 2, 40, 50), 1):
+        token = WatchToken("0" * 16, 1, "1", "0123abcd", {0: Position(0, offset)})
+        watcher.take(Round({("a",): ("a", total, offset)}, token, 0))
+        changes = watcher._taken()
+        watcher.took_page()
+        told.append(changes and changes.rows)
+    assert told == [{"a": Balance("a", 1, 1)}, {"a": None}, None, {"a": Balance("a", 2, 4)}, {"a": None}, None]
 
 
 def test_each_is_told_how_much_is_parked_when_it_takes_its_changes() -> None:

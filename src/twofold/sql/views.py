@@ -198,8 +198,9 @@ class Views:
         return False
 
     async def _wait(self, view: View[Any]) -> None:
+        """Until everything that it is over may have passed its position: the slowest says how fresh it can be."""
         at, _ = await self._store.reached(view.definition)
         if view.over:
-            await self._rows.wait(view.sources[0].follows, at, LOOK_EVERY_S)
+            await asyncio.gather(*(self._rows.wait(each, at, LOOK_EVERY_S) for each in view.definition.over))
         else:
             await self._feed.wait(at, LOOK_EVERY_S)

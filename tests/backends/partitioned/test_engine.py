@@ -190,6 +190,25 @@ async def test_rows_are_read_while_another_part_is_out_of_reach(cluster: Cluster
                 assert len((await reader.find(balances)).rows) == 2
 
 
+async def test_g11_rows_of_another_log_are_refused_while_a_part_is_out_of_reach(cluster: Cluster) -> None:
+    """How far that part goes is not known, but that the checkpoint is not one of this log is."""
+    here, there = cluster.ids(1, 1)[0], cluster.ids(2, 1)[0]
+    async with bank.open(cluster.log(), read_store=cluster.rows, work=False) as worker:
+        for name in (here, there):
+            await worker.execute(accounts, name, Deposit(1))
+        await caught_up(worker, balances)
+    another = Cluster()
+    another.parts = {n: Part(partition=n, log_id=LOG_ID[::-1]) for n in another.parts}
+    another.cuts = MemoryLog(log_id=LOG_ID[::-1])
+    async with bank.look(another.log(), read_store=cluster.rows) as reader:
+        for how in ("away", "stuck"):
+            for part in another.parts.values():
+                setattr(part, how, True)
+            for read in (reader.get(balances, here), reader.find(balances), reader.count(balances)):
+                with pytest.raises(LogReplaced):
+                    await read
+
+
 # ---- read models of the log as a whole
 
 

@@ -32,7 +32,7 @@ from twofold.backends.postgres.views import PostgresViews
 from twofold.backends.statements import statements
 from twofold.errors import BatchRefused, Closed, ConfigurationError
 from twofold.failures import error_text
-from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked
+from twofold.feed.checkpoints import Checkpoint, Checkpoints, Claim, FollowerId, Parked, lease_lost
 from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.definition import MAX_COLUMNS, MAX_KEY_BYTES
@@ -181,7 +181,15 @@ class PostgresReadStore:
         move = Move("projection", claim, after, to, changes.parked, changes.unparked)
         rows = sql.changed(changes.rows)
         if changes.rolled:
-            await self._work.run_once(lambda c: _refusing(self._with_rollups(c, sql, move, rows, changes.rolled)))
+            try:
+                await self._work.run_once(lambda c: _refusing(self._with_rollups(c, sql, move, rows, changes.rolled)))
+            except (
+                ConfigurationError
+            ):  # the statement names a rollup that was dropped: its source was taken over for it
+                now = await self.checkpoints.read(claim.follower)
+                if now is None or now.epoch != claim.epoch:
+                    raise lease_lost(claim, after) from None
+                raise
         else:
             await self._work.run_once(lambda c: _refusing(commit(c, sql.commit, move, rows)))
         for rolled in changes.rolled:

@@ -245,6 +245,35 @@ class MeetingConformance(OnBackend):
                 row = await one.get(balances_of(one), name)
                 assert row in (Balance(name, 13 + CURSED, 4), Balance(name, 6, 2))
 
+    async def test_g7_an_operator_gives_up_only_what_still_waits(
+        self,
+        log: LogStore,
+        store: Rows,
+        other_log: LogStore,
+        other_store: Rows,
+        fold: Fold,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """What another one has folded since the first one looked was not discarded, and is not reported as such."""
+        async with at_rest(fold.app, log, store) as one, fold.app.look(other_log, read_store=other_store) as other:
+            for name in ("a", "b"):
+                await deposited(log, name, 5, CURSED, 7)
+            await folded(one)
+            fold.mended = True
+            parked, looks = one.rows.checkpoints.parked, 0
+
+            async def looked(follower: Any) -> Any:
+                nonlocal looks
+                found, looks = await parked(follower), looks + 1
+                if looks == len(one.parking.followers["balance"]):
+                    await other.parking.retry("balance", "a")
+                return found
+
+            monkeypatch.setattr(one.rows.checkpoints, "parked", looked)
+            found = await one.parking.discard("balance")
+            assert [waits.key for waits in found] == ['["b"]']
+            assert await one.get(balances_of(one), "a") == Balance("a", 12 + CURSED, 3)
+
     # ---- a comparison during retries
 
     @pytest.mark.parametrize("page", [1, 2, 3])

@@ -35,7 +35,7 @@ from twofold.testing.conformance.bank import (
     eventually,
 )
 from twofold.testing.conformance.checkpoints import claimed
-from twofold.testing.conformance.material import Places, neighbour, own_feed, place_of
+from twofold.testing.conformance.material import Places, neighbour, own_feed, place_in, place_of
 
 TOO_MUCH = 1_000
 
@@ -264,6 +264,66 @@ class ParkingConformance(OnBackend):
                 report = await operate.verify(running, order_of(running))
                 assert report.equal, f"after {key}: {report}"
             assert await running.parking.list() == []
+
+    async def test_g7_a_stream_that_goes_on_may_stop_a_row_before_where_it_waited(
+        self, log: LogStore, store: Rows
+    ) -> None:
+        """Then it waits from the earlier event, so that none is left out once the row can be folded."""
+        fold, cured = Fold(), False
+
+        def last(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
+            if event.amount == CURSED and not cured:
+                raise ArithmeticError("thirteen")
+            return fold.last(row, event, recorded)
+
+        app = App("bank", deciders=[accounts], projections=[Projection("order", Sum, last, key=fold.key)])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "a1", 1, KEYLESS, CURSED, 3)
+            await deposited(log, "a2", 4, CURSED, 6)
+            await folded(running)
+            before, after = await place_in(log, "account-a1@3"), await place_in(log, "account-a2@2")
+            waits = {one.parked.key: one.parked.position for one in await running.parking.list()}
+            assert waits == {"account-a1": await place_in(log, "account-a1@2"), '["all"]': after, '["a"]': after}
+            fold.mended = True
+            found = await running.parking.retry("order", "account-a1")
+            assert sorted(one.key for one in found.again) == ['["a"]', '["all"]']
+            waits = {one.parked.key: one.parked.position for one in await running.parking.list()}
+            assert waits == {'["all"]': before, '["a"]': before}
+            assert (await operate.verify(running, order_of(running))).equal
+            cured = True
+            assert len((await running.parking.retry("order")).done) == 2
+            report = await operate.verify(running, order_of(running))
+            assert (report.equal, report.parked) == (True, [])
+            row = (await running.find(order_of(running), name="all")).rows[0]
+            assert row.deposits == 7
+
+    async def test_g7_a_stream_that_fails_again_waits_from_there(self, log: LogStore, store: Rows) -> None:
+        """What comes before that event is folded, and nothing after it, although it could be."""
+        fold, refused = Fold(), {KEYLESS, TOO_MUCH}
+
+        def key(event: Deposited, recorded: Recorded) -> list[str]:
+            if event.amount in refused:
+                raise LookupError("refused")
+            return ["all", recorded.stream.id]
+
+        app = App("bank", deciders=[accounts], projections=[Projection("order", Sum, fold.last, key=key)])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "a", 1, KEYLESS, 3, TOO_MUCH, 5)
+            await deposited(log, "b", KEYLESS, 7)
+            await folded(running)
+            for mended, waiting, deposits in (
+                (None, {"account-a": 2, "account-b": 1}, 1),
+                (KEYLESS, {"account-a": 4}, 5),
+                (None, {"account-a": 4}, 5),
+                (TOO_MUCH, {}, 7),
+            ):
+                refused.discard(mended or 0)
+                await running.parking.retry("order")
+                places = {stream: await place_in(log, f"{stream}@{version}") for stream, version in waiting.items()}
+                assert {one.parked.key: one.parked.position for one in await running.parking.list()} == places
+                [row] = (await running.find(order_of(running), name="all")).rows
+                assert row.deposits == deposits
+                assert (await operate.verify(running, order_of(running))).equal
 
     async def test_g7_retry_while_the_projection_goes_on(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold

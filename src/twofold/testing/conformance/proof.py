@@ -234,6 +234,69 @@ class ProofConformance(OnBackend):
             "new": None,
         }
 
+    async def test_g9_a_row_is_traced_up_to_where_it_was_compared(
+        self, running: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A later event would make it look right, but only rows of later pages were compared with that."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 1)
+        for name in ("a", "b", "c"):
+            await deposited(running.log, name, 5, 7)
+        await folded(running, balances)
+        await overwritten(running, balances, {(name,): (name, 5, 2) for name in ("a", "c")})
+        find, pages = running.rows.find, 0
+
+        async def between(table: Any, query: Any) -> Any:
+            nonlocal pages
+            found, pages = await find(table, query), pages + 1
+            if pages == 1:
+                await deposited(running.log, "a", -7)
+                await folded(running, balances)
+            return found
+
+        monkeypatch.setattr(running.rows, "find", between)
+        found = await operate.verify(running, balances)
+        since = {one.key[0]: one.since for one in found.differences}
+        assert {key: one and (one.event, one.agreed_before) for key, one in since.items()} == {
+            "a": ("account-a@2", True),
+            "c": ("account-c@2", True),
+        }
+
+    async def test_g9_a_fold_that_begins_again_tells_each_failure_once(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What was parked is retried between two pages. Then only what fails in the second fold has failed."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 1)
+        mended = False
+
+        def older(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+            if event.amount == KEYLESS and not mended:
+                raise ArithmeticError("fourteen")
+            return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+        before = App("bank", deciders=[accounts], projections=[Projection("balance", Balance, older)])
+        await deposited(log, "a", 5, CURSED)
+        await deposited(log, "b", 1)
+        await deposited(log, "c", 1, KEYLESS)
+        async with (
+            before.open(log, read_store=store, work=False) as live,
+            bank.look(log, read_store=store) as running,
+        ):
+            await folded(live, *before.projections)
+            find, pages = running.rows.find, 0
+
+            async def between(table: Any, query: Any) -> Any:
+                nonlocal pages, mended
+                found, pages = await find(table, query), pages + 1
+                if pages == 2:
+                    mended = True
+                    await live.parking.retry("balance")
+                return found
+
+            monkeypatch.setattr(running.rows, "find", between)
+            found = await operate.verify(running, balances)
+            assert [(one.key, one.event) for one in found.failures] == [('["a"]', "account-a@2")]
+            assert (found.parked, found.differences, found.events) == ([], [], 5)
+
     async def test_g9_every_kind_of_column_is_compared(self, running: Running) -> None:
         """Values of all kinds equal themselves, and every different value is reported by column."""
         values = [{name: value} for name, those in (*IN_ORDER.items(), *NESTED.items()) for value in those]

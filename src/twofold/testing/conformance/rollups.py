@@ -24,6 +24,7 @@ from twofold.messages import Position, Recorded
 from twofold.read import rollups
 from twofold.read.projection import Projection, Table
 from twofold.read.projector import Projector
+from twofold.read.proof import verify
 from twofold.read.rollup import Rollup, average, count, distinct, latest, maximum, minimum, total
 from twofold.read.rollups import Rollups
 from twofold.read.store import Changes
@@ -119,6 +120,23 @@ class OfDay:
     units: Decimal
     names: int
     latest_day: date
+
+
+@dataclass(frozen=True)
+class OfName:
+    """By another field."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class OfBoth:
+    """By two texts."""
+
+    owner: str
+    note: str
+    rows: int
 
 
 class Model:
@@ -350,6 +368,77 @@ class RollupConformance(OnBackend):
             assert "a key takes at most" in waits.parked.error
             assert await compared(running, model) == 1
 
+    @pytest.mark.parametrize("which", ["owner", "name", "note", None])
+    async def test_a_group_that_cannot_be_a_key_of_any_rollup_parks_its_row(
+        self, log: LogStore, store: Rows, which: str | None
+    ) -> None:
+        """The first one over a source or a later one; one after the other, or in a key of several fields."""
+        model = Model()
+        of_name = Rollup("of_name", OfName, of=model.source, by="name", rows=count())
+        of_both = Rollup("of_both", OfBoth, of=model.source, by=("owner", "note"), rows=count())
+        app = model.having(model.source, model.of_owner, of_name, of_both)
+        long = {which: "x" * 5_000} if which else {"owner": "y" * 1_400, "note": "z" * 1_400}
+        async with at_rest(app, log, store) as running:
+            await put(running, "1", **{"owner": "a", "name": "b", "note": "c", **long})
+            await put(running, "2", owner="a", name="b", note="c")
+            await folded(running)
+            [waits] = await running.parking.list()
+            assert (waits.parked.key, "a key takes at most" in waits.parked.error) == ('["1"]', True)
+            assert await everything(running, of_name) == [OfName("b", 1)]
+            assert await everything(running, of_both) == [OfBoth("a", "c", 1)]
+
+    @pytest.mark.parametrize("page", [2, 4, 1_000])
+    async def test_the_next_greatest_is_found_among_many(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """The one after it, or the last one, is beyond what is read first, of every kind of value."""
+        monkeypatch.setattr(rollups, "FILL_PAGE", page)
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            for n in range(1, 10):
+                values = {"amount": Decimal(n), "units": 10 - n, "at": datetime(2024, 1, n, tzinfo=UTC)}
+                await put(running, str(n), owner="a", name=f"n{n}", **values)
+            await folded(running)
+            await compared(running, model)
+            for gone in ("9", "1", "8", "2", "7"):
+                await running.execute(entries, gone, Put(None))
+                await folded(running)
+                assert await compared(running, model) == 1
+            async with aclosing(operate.rebuild(running, model.of_owner, from_scratch=True)) as positions_:
+                async for _ in positions_:
+                    pass
+            await compared(running, model)
+
+    @pytest.mark.parametrize("how", ["retry", "discard", "row"])
+    async def test_one_that_was_left_behind_is_filled_by_an_operator(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, how: str
+    ) -> None:
+        """Who retries, discards or repairs what waits changes the source where it stands: the rollup must be complete.
+
+        Rows that only the older release has seen are in it, and those that are changed now.
+        """
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a", units=1)
+            await running.execute(entries, "2", Put(Entry("", "a", units=2), cursed=True))
+            await folded(running)
+        with monkeypatch.context() as patch:
+            patch.setattr(Rollups, "of", without_rollups)
+            async with at_rest(model.app, log, store) as older:
+                await put(older, "3", owner="a", units=4)
+                await put(older, "1", owner="b", units=8)
+                await folded(older)
+                model.fold.mended = True
+                patch.undo()
+                match how:
+                    case "retry":
+                        await older.parking.retry("entries")
+                    case "discard":
+                        await older.parking.discard("entries")
+                    case _:
+                        await operate.rebuild_row(older, model.source, "2")
+                assert await compared(older, model) == 2
+
     async def test_verify_finds_what_was_changed_by_hand(self, log: LogStore, store: Rows) -> None:
         """And filling it again repairs it."""
         model = Model()
@@ -371,6 +460,38 @@ class RollupConformance(OnBackend):
             assert (sampled.equal, sampled.rows) == (True, 1)
             with pytest.raises(InvalidInput, match="has no events"):
                 await operate.rebuild_row(running, model.of_owner, "1")
+
+    @pytest.mark.parametrize("page", [1, 2])
+    async def test_g9_something_of_its_source_is_tried_again_between_two_pages(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, page: int
+    ) -> None:
+        """Then groups come, change and go away, and all is folded again: nothing of the first fold is left."""
+        monkeypatch.setattr(verify, "PAGE_ROWS", 1)
+        model = Model()
+        async with at_rest(model.app, log, store) as running:
+            for n, owner in enumerate("amxz"):
+                await put(running, str(n), owner=owner, units=n)
+            for n, owner in ((1, "n"), (2, "a"), (3, "z")):
+                await running.execute(entries, str(n), Put(Entry("", owner, units=9), cursed=True))
+            await folded(running)
+            find, pages = running.rows.find, 0
+
+            async def between(table: Any, query: Any) -> Any:
+                nonlocal pages
+                found = await find(table, query)
+                if table == model.of_owner.table:
+                    pages += 1
+                    if pages == page:
+                        model.fold.mended = True
+                        assert len((await running.parking.retry("entries")).done) == 3
+                return found
+
+            monkeypatch.setattr(running.rows, "find", between)
+            report = await operate.verify(running, model.of_owner)
+            assert (report.equal, report.parked, report.differences) == (True, [], [])
+            assert pages > page
+            monkeypatch.undo()
+            assert await compared(running, model) == 3
 
     async def test_diff_compares_with_a_changed_declaration(self, log: LogStore, store: Rows) -> None:
         """Nothing is written."""
@@ -430,6 +551,31 @@ class RollupConformance(OnBackend):
                 assert row is not None
                 assert row.rows == 9
 
+    async def test_g8_whoever_folds_the_source_goes_on_when_a_rollup_of_it_is_dropped(
+        self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows
+    ) -> None:
+        """It is fenced off, and learns with its next claim that it has one less to maintain."""
+        model = Model()
+        changed = model.by_owner(2, where={})
+        async with model.app.open(log, read_store=store) as old:
+            done = await put(old, "1", owner="a")
+            await old.get(model.of_owner, "a", after=done.receipt)
+        app = model.having(model.source, changed)
+        async with (
+            app.open(log, read_store=store) as new,
+            app.look(other_log, read_store=other_store) as operator,
+        ):
+            done = await put(new, "2", owner="a")
+            await new.get(changed, "a", after=done.receipt)
+            await eventually(lambda: is_live(store, changed))
+            await operate.drop(operator, model.of_owner.follows)
+            for number in (3, 4, 5):
+                done = await put(new, str(number), owner="a")
+                row = await new.get(changed, "a", after=done.receipt)
+                assert row is not None
+                assert row.rows == number
+            assert {one.state for one in new.followers} == {"following"}
+
     @pytest.mark.parametrize("from_scratch", [False, True])
     async def test_g8_a_rebuild_of_the_source_by_a_tool_shows_a_changed_rollup(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, from_scratch: bool
@@ -461,6 +607,32 @@ class RollupConformance(OnBackend):
                 await anext(positions)
                 assert len(await store.tables()) > len(before) + 1
             assert {table.follows for table in await store.tables()} == before
+
+    async def test_what_is_rebuilt_has_the_indexes_it_was_declared_with(
+        self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The source and each of its rollups, once they are full and before they replace the old ones."""
+        model, done = Model(), list[str]()
+        index, replaced = store.index, store.replace
+
+        async def indexing(table: Table) -> None:
+            done.append(f"{table.original().name} {table.follows.builds is not None}")
+            await index(table)
+
+        async def replacing(*values: Any) -> bool:
+            done.append("replaced")
+            return await replaced(*values)
+
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a")
+            await folded(running)
+            monkeypatch.setattr(running.rows, "index", indexing)
+            monkeypatch.setattr(running.rows, "replace", replacing)
+            async with aclosing(operate.rebuild(running, model.source, from_scratch=True)) as positions_:
+                async for _ in positions_:
+                    pass
+            assert sorted(done[:3]) == ["entries True", "of_day True", "of_owner True"]
+            assert done[3] == "replaced"
 
     async def test_g8_a_new_version_of_the_source(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows

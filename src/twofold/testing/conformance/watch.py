@@ -17,12 +17,22 @@ from twofold.app import App, Running
 from twofold.backends.ports import LogStore, Rows
 from twofold.errors import Closed, ConfigurationError, InvalidQuery, InvalidToken, NotReached
 from twofold.feed import feed
-from twofold.messages import Recorded
+from twofold.messages import Append, Encoded, Meta, Recorded, Stream
 from twofold.read import room, rounds, watch
 from twofold.read.projection import Projection
 from twofold.read.watcher import RowChanges
 from twofold.testing.conformance.backend import OnBackend
-from twofold.testing.conformance.bank import CURSED, Balance, Deposited, Sum, accounts, balances, deposited, sums
+from twofold.testing.conformance.bank import (
+    CURSED,
+    KEYLESS,
+    Balance,
+    Deposited,
+    Sum,
+    accounts,
+    balances,
+    deposited,
+    sums,
+)
 from twofold.testing.conformance.feed import BOUND_S
 
 _READ = Path(watch.__file__).parent
@@ -247,6 +257,21 @@ class WatchConformance(OnBackend):
             task.cancel()
             await asyncio.wait([task])
             assert second.snapshots == 0
+
+    async def test_what_follows_events_that_no_row_can_have_is_told(
+        self, log: LogStore, here: Running, elsewhere: Running
+    ) -> None:
+        """In the same page of the feed: one without a key, and one that cannot be decoded."""
+        odd = Encoded("Deposited", 1, b'{"amount":"seven"}', None)
+        async with viewed(here, sums) as view:
+            pass
+        await deposited(log, "a", 1, KEYLESS)
+        await log.commit([Append(Stream("account", "b"), [odd], 0, Meta("odd", "odd"))])
+        await deposited(log, "c", 2)
+        await settled(here)
+        async with viewed(elsewhere, sums, after=view.token) as resumed:
+            await agrees(resumed, here, sums)
+            assert (sorted(resumed.rows), resumed.snapshots) == (["a", "all", "c"], 0)
 
     async def test_who_resumes_with_conditions_gets_a_snapshot_once_a_row_may_have_left_them(
         self, log: LogStore, here: Running, balance: Projection[Balance]
