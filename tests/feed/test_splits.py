@@ -17,11 +17,7 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
-<<<<<<< HEAD
-from twofold.errors import Contended, InvalidToken, NotSettled
-=======
-from twofold.errors import Contended, InvalidToken, ReadModelBehind
->>>>>>> h/read21
+from twofold.errors import Contended, InvalidToken, NotSettled, ReadModelBehind
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit

@@ -70,7 +70,7 @@ class Refold:
             await self._write(row, key, before, claim, now.position)
         if row.error is not None:
             return Refolded(before, before, row.events, (), row.error, row.failed)
-        if row.parked:
+        if row.parked and not await checkpoints.parked(follower):
             await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
         return Refolded(before, row.values, row.events, tuple(row.parked))
 

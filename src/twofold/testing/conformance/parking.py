@@ -36,6 +36,7 @@ from twofold.testing.conformance.bank import (
 )
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import Places, neighbour, own_feed, place_in, place_of
+from twofold.testing.conformance.rows import live
 
 TOO_MUCH = 1_000
 
@@ -324,6 +325,28 @@ class ParkingConformance(OnBackend):
                 [row] = (await running.find(order_of(running), name="all")).rows
                 assert row.deposits == deposits
                 assert (await operate.verify(running, order_of(running))).equal
+
+    @pytest.mark.parametrize("how", ["retry", "fold the row again"])
+    async def test_g8_a_version_is_shown_with_the_last_of_what_is_parked(
+        self, log: LogStore, store: Rows, fold: Fold, how: str
+    ) -> None:
+        """Not with the first."""
+        old = App("bank", deciders=[accounts], projections=[Projection("balance", Balance, fold.balance)])
+        new = App("bank", deciders=[accounts], projections=[Projection("balance", Balance, fold.balance, version=2)])
+        await deposited(log, "a", CURSED)
+        await deposited(log, "b", CURSED, 7)
+        fold.mended = True
+        async with at_rest(old, log, store):
+            fold.mended = False
+        async with at_rest(new, log, store) as running:
+            assert len(await running.parking.list()) == 2
+            fold.mended = True
+            for key, shown in (("b", 1), ("a", 2)):
+                if how == "retry":
+                    await running.parking.retry("balance", key)
+                else:
+                    await operate.rebuild_row(running, balances_of(running), key)
+                assert await live(store) == [shown]
 
     async def test_g7_retry_while_the_projection_goes_on(
         self, log: LogStore, store: Rows, other_log: LogStore, other_store: Rows, fold: Fold
