@@ -599,10 +599,14 @@ async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) ->
                 row = await each.get(dashboard, "ann", after=receipt, wait_s=20)
                 assert row is not None
                 assert row.posts >= number
-        refreshed = await sql.fetchval("SELECT refreshed_at FROM twofold.views")
-        receipt = await running.append("post-1", [Liked()])
-        assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
-        assert await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed
+
+        async def moves_on() -> bool:  # a refresh that began before it was needless may still end
+            refreshed = await sql.fetchval("SELECT refreshed_at FROM twofold.views")
+            receipt = await running.append("post-1", [Liked()])
+            assert await running.get(dashboard, "ann", after=receipt, wait_s=20) == row
+            return bool(await sql.fetchval("SELECT refreshed_at FROM twofold.views") == refreshed)
+
+        await eventually(moves_on)
         assert await sql.fetchval("SELECT posts FROM dashboard") == 7
 
 
