@@ -14,8 +14,9 @@ from twofold.errors import (
     OutcomeUnknown,
     TwofoldError,
     Unavailable,
+    VersionConflict,
 )
-from twofold.messages import Append, Receipt
+from twofold.messages import Append, Position, Receipt
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import append, event
 from twofold.write import group_commit
@@ -57,6 +58,34 @@ def test_the_batch_is_what_queued_while_the_last_one_was_written() -> None:
         assert log.batches == [["1"], ["2", "3", "4"]]
         await group.append(append("note-5", event()))
         assert log.batches[2:] == [["5"]], "a lone caller does not wait for company"
+
+    virtual_time.run(main())
+
+
+def test_the_newest_position_of_a_batch_is_marked_whatever_its_last_append_became() -> None:
+    """Lag is measured from it: a conflict has no position, and what is repeated has an old one."""
+
+    async def main() -> None:
+        log, marked = Gate(), list[Position]()
+        group = GroupCommit(log, marked.append)
+        old = await group.append(append("note-1", event(), command_id="once"))
+        log.open.clear()
+        held = asyncio.create_task(group.append(append("note-2", event())))
+        await asyncio.sleep(0.01)
+        batch = [
+            append("note-3", event()),
+            append("note-1", event(), command_id="once"),
+            append("note-1", event(), expected=7),
+        ]
+        tasks = [asyncio.create_task(group.append(one)) for one in batch]
+        await asyncio.sleep(0.01)
+        log.open.set()
+        new, again, lost = await asyncio.gather(*tasks, return_exceptions=True)
+        assert isinstance(new, Receipt)
+        assert isinstance(again, Receipt)
+        assert (again.repeated, again.position) == (True, old.position)
+        assert isinstance(lost, VersionConflict)
+        assert marked == [old.position, (await held).position, new.position]
 
     virtual_time.run(main())
 

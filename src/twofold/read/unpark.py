@@ -7,7 +7,7 @@ transaction. If it is stopped anywhere, all of it has happened or nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from twofold.ambient import Ambient
 from twofold.codec import Codec
 from twofold.errors import BatchRefused
+from twofold.failures import error_text
 from twofold.feed.checkpoints import Parked, parked_again
 from twofold.feed.feed import Feed
 from twofold.feed.lease import taken_over
@@ -60,7 +61,8 @@ class Unparking:
             if not collected.still_true_of(parked):
                 collected = _Collected(self, chosen, parked)
             await collected.go_on(now.position)
-            changes = await self._folded(collected, now.position)
+            collected, afresh = await self._that_fit(collected, parked, now.position)
+            changes = await self._folded(collected, afresh)
             try:
                 await commit_standing(self._store, self.projection.table, claim, now.position, changes)
             except BatchRefused as error:
@@ -95,13 +97,28 @@ class Unparking:
         if not await self._store.checkpoints.parked(self._follower):
             await Publisher(self.projection.table, self._store, self._log).publish(look_for_lost=True)
 
-    async def _folded(self, collected: _Collected, position: Position) -> Changes:
+    async def _that_fit(
+        self, collected: _Collected, parked: Sequence[Parked], position: Position
+    ) -> tuple[_Collected, Mapping[Key, FoldedRow]]:
+        """Without the streams whose rows cannot be folded from their beginning; and the rows that were.
+
+        An earlier event of such a row fails: it was discarded, or the code has changed since. If the row were parked
+        there, everything that is in it since then would be lost for its readers, and discarded with the next discard.
+        """
+        afresh = await self._folded_afresh(collected, position)
+        while kept_out := collected.kept_out():
+            those = [one for one in collected.chosen if one not in kept_out]
+            collected = _Collected(self, those, parked, {**collected.left, **kept_out})
+            await collected.go_on(position)
+            afresh = await self._folded_afresh(collected, position)
+        return collected, afresh
+
+    async def _folded(self, collected: _Collected, afresh: Mapping[Key, FoldedRow]) -> Changes:
         """The rows to write, and the keys to park and unpark."""
         before = await self._store.rows(self.projection.table, sorted(collected.events))
         rows: dict[Key, Values | None] = {}
         parked = list(collected.parked_again(self._ambient.now()))
-        unparked = list(collected.chosen)
-        afresh = await self._folded_afresh(collected, position)
+        unparked = [*collected.chosen, *collected.left]
         for key, events in sorted(collected.events.items()):
             folded = afresh.get(key)
             if folded is None:
@@ -117,7 +134,10 @@ class Unparking:
         return Changes(rows, parked, unparked)
 
     async def _folded_afresh(self, collected: _Collected, position: Position) -> Mapping[Key, FoldedRow]:
-        """Rows that already include later events: to keep the order they are folded from the beginning."""
+        """Rows that already include later events: to keep the order they are folded from the beginning.
+
+        Notes in `collected` the events that fail and do not wait.
+        """
         keys = collected.overtaken
         folded: dict[Key, FoldedRow] = {key: FoldedRow(None) for key in keys}
         if not keys:
@@ -126,9 +146,14 @@ class Unparking:
         beginning = Position(position.partition, 0)
         async with aclosing(selector.pages(self.feed, beginning, position, collected.then)) as history:
             async for page in history:
+                for failure in page.failures:  # of streams, which may be in any of the rows
+                    collected.cannot_fold(keys, failure.event, failure.error)
                 for key, of_key in page.events.items():
                     if folded[key].failed is None:
                         folded[key] = self.projection.fold(key, folded[key].values, of_key)
+        for key, row in folded.items():
+            if row.failed is not None and row.error is not None and not collected.waits(key, row.failed.position):
+                collected.cannot_fold([key], row.failed.id, error_text(row.error))
         return folded
 
     def selector(self, chosen: Sequence[Parked]) -> Selector:
@@ -145,8 +170,14 @@ class Unparking:
 class _Collected:
     """The parked events that are to be folded: by row, in order."""
 
-    def __init__(self, of: Unparking, chosen: Sequence[Parked], parked: Sequence[Parked]) -> None:
-        self._of = of
+    def __init__(
+        self,
+        of: Unparking,
+        chosen: Sequence[Parked],
+        parked: Sequence[Parked],
+        left: Mapping[Parked, ValueError] | None = None,
+    ) -> None:
+        self._of, self.left = of, left or {}
         self._parked = {(one.kind, one.key): one for one in parked}
         self.chosen = _present(chosen, parked)
         names = {(one.kind, one.key) for one in self.chosen}
@@ -155,6 +186,7 @@ class _Collected:
         self.events: dict[Key, list[Recorded]] = {}
         self.overtaken: set[Key] = set()
         self._failures: dict[str, Failure] = {}
+        self._broken: dict[Key, ValueError] = {}
         self._selector = of.selector(self.chosen)
         first = min((one.position for one in self.chosen), default=None)
         self._at = None if first is None else of.feed.before(first)
@@ -193,9 +225,29 @@ class _Collected:
         elif key in self.events:
             self.overtaken.add(key)
 
+    def waits(self, key: Key, position: Position) -> bool:
+        """Whether the event of a row at a position is among those that are to be folded."""
+        return any(one.position == position for one in self.events[key])
+
+    def cannot_fold(self, keys: Iterable[Key], event: str, error: str) -> None:
+        """These rows cannot be folded from their beginning: an event that does not wait fails."""
+        for key in keys:
+            text = (
+                f"row {key_text(key)} includes later events and cannot be folded from its beginning: {event}: {error}"
+            )
+            self._broken.setdefault(key, ValueError(text))
+
+    def kept_out(self) -> Mapping[Parked, ValueError]:
+        """The streams that wait for rows that cannot be folded from their beginning, and why."""
+        found: dict[Parked, ValueError] = {}
+        for key, why in self._broken.items():
+            waiting = {str(one.stream) for one in self.events[key]}
+            found |= {one: why for one in self.chosen if one.kind == "stream" and one.key in waiting}
+        return found
+
     def parked_again(self, now: datetime) -> Sequence[Parked]:
         """Streams that fail again: they stay parked from there on."""
-        again = []
+        again = [parked_again(one, why, one.kind, one.key, one.position, now) for one, why in self.left.items()]
         for entry in self.chosen:
             failure = self._failures.get(entry.key)
             if entry.kind == "stream" and failure is not None:

@@ -154,8 +154,9 @@ class GroupCommit:
                 _resolve(outcome, error)
         else:
             self.counts.add(batch, outcomes)
-            if self._mark is not None and isinstance(outcomes[-1], Receipt):
-                self._mark(outcomes[-1].position)
+            positions = [outcome.position for outcome in outcomes if isinstance(outcome, Receipt)]
+            if self._mark is not None and positions:
+                self._mark(max(positions))  # a repeated append has an older one
             for (_, outcome), answer in zip(batch, outcomes, strict=True):
                 _resolve(outcome, answer)
 

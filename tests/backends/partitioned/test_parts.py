@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from twofold.backends.sqlite.log import SqliteLog
 from twofold.errors import BatchRefused, Closed, ConfigurationError, LogReplaced, OutcomeUnknown, TwofoldError
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
+from twofold.testing.conformance.backend import InPartsAt
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.material import append, event
 from twofold.write.log import Loaded
@@ -72,6 +74,19 @@ async def test_parts_in_another_order_are_refused() -> None:
         await Partitioned(memory(), MemoryLog(partition=4, log_id=LOG_ID)).open()
     with pytest.raises(ConfigurationError, match="1 to 1000 partitions, not 0"):
         Partitioned([], MemoryLog())
+
+
+@pytest.mark.parametrize("steps", [1, 4, 16])
+async def test_a_log_that_is_cancelled_while_it_closes_closes_every_part(tmp_path: Path, steps: int) -> None:
+    before = set(threading.enumerate())
+    log = await InPartsAt(tmp_path / "parts", 3).open_log()
+    await log.commit(some(9))
+    closing = asyncio.create_task(log.close())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait([closing])
+    await eventually(lambda: set(threading.enumerate()) <= before)
 
 
 async def test_the_number_of_partitions_is_fixed() -> None:

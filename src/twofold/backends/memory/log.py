@@ -125,7 +125,8 @@ class MemoryLog(DenseFeed):
     async def new_id(self, log_id: str | None = None) -> None:
         """See `LogStore.new_id`."""
         self.log_id = log_id or self._ambient.new_id()[:16]
-        rows = self.checkpoints.rows
+        receipts, rows = self._receipts, self.checkpoints.rows
+        receipts.update({command: replace(receipt, log_id=self.log_id) for command, receipt in receipts.items()})
         rows.update({follower: replace(row, log_id=self.log_id) for follower, row in rows.items()})
 
     async def close(self) -> None:

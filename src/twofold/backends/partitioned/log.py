@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from zlib import crc32
 
 import msgspec
@@ -135,8 +136,9 @@ class Partitioned(Merged):
 
     async def close(self) -> None:
         """Close the parts and the log of the cuts."""
-        for store in (*self.parts.values(), self._cut_log):
-            await store.close()
+        async with AsyncExitStack() as stack:  # all of them, even if it is cancelled
+            for store in (self._cut_log, *self.parts.values()):
+                stack.push_async_callback(store.close)
 
 
 def _failed(append: Append, error: TwofoldError) -> TwofoldError:

@@ -95,12 +95,21 @@ class LogConformance(OnBackend):
         assert int(log.log_id, 16) >= 0
 
     async def test_g11_a_log_can_be_given_a_new_name(self, log: LogStore, backend: Backend) -> None:
-        """After an older copy was restored: tokens of the old log are refused, its reactors continue."""
+        """After an older copy was restored: tokens of the old log are refused, its reactors continue.
+
+        A command that is sent again gets a token of the log as it is called now.
+        """
         follows = FollowerId("reactor")
         await log.checkpoints.register(follows, log.log_id, at(3))
         before = log.log_id
+        await appended(log, "note-1", "a", command_id="once")
         await log.new_id()
         assert log.log_id != before
+        again = await appended(log, "note-1", "a", command_id="once")
+        assert (again.repeated, again.log_id) == (True, log.log_id)
+        known = (await log.load(NOTE, "once")).receipt
+        assert known is not None
+        assert known.log_id == log.log_id
         reopened = await backend.open_log()
         try:
             assert reopened.log_id == log.log_id

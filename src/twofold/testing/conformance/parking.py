@@ -336,6 +336,52 @@ class ParkingConformance(OnBackend):
             assert await running.get(balances_of(running), "a") == Balance("a", 14, 2)
             assert await running.parking.list() == []
 
+    @pytest.mark.parametrize("what", ["a row", "a stream"])
+    async def test_g7_what_was_discarded_costs_a_row_nothing_else(self, log: LogStore, store: Rows, what: str) -> None:
+        """A row that has gone on stays as it is until it can be folded from its beginning; what waits for it waits on.
+
+        Other rows get what waits for them meanwhile. Once the discarded event can be folded, it is in the row, too.
+        """
+        keyless, unfit = ({15, 16}, set[int]()) if what == "a stream" else ({16}, {15})
+
+        def key(event: Deposited, recorded: Recorded) -> list[str]:
+            if event.amount in keyless:
+                raise LookupError(event.amount)
+            return ["all"] if recorded.stream.id != "z" else ["z"]
+
+        def last(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
+            if event.amount in unfit:
+                raise ArithmeticError(event.amount)
+            return Sum(row.name, row.total + event.amount, row.deposits + 1)
+
+        app = App("bank", deciders=[accounts], projections=[Projection("order", Sum, last, key=key)])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "b", 1, 15)
+            await folded(running)
+            assert [one.kind for one in await running.parking.discard("order")] == [what.removeprefix("a ")]
+            for id_, amount in (("b", 2), ("a", 16), ("z", 16), ("b", 3)):
+                await deposited(log, id_, amount)
+            await folded(running)
+            keyless.remove(16)
+            for tries in (2, 3):
+                found = await running.parking.retry("order")
+                assert ([one.key for one in found.done], [one.tries for one in found.again]) == (
+                    ["account-z"] if tries == 2 else [],
+                    [tries],
+                )
+                [waits] = await running.parking.list("order")
+                assert waits.parked.key == "account-a"
+                assert 'row ["all"] includes later events and cannot be folded' in waits.parked.error
+                assert "account-b@2: " in waits.parked.error
+                assert "Error: 15" in waits.parked.error
+                rows = {row.name: row for row in (await running.find(order_of(running))).rows}
+                assert rows == {"all": Sum("all", 6, 3), "z": Sum("z", 16, 1)}
+            keyless.clear()
+            unfit.clear()
+            assert [one.key for one in (await running.parking.retry("order")).done] == ["account-a"]
+            assert await running.get(order_of(running), "all") == Sum("all", 6 + 15 + 16, 5)
+            assert (await operate.verify(running, order_of(running))).equal
+
     async def test_g7_a_row_that_the_store_cannot_keep_waits_alone(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -19,7 +19,6 @@ from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
-from twofold.testing.simulation.remote import LATE_S
 from twofold.testing.simulation.viewers import Viewer
 from twofold.testing.simulation.violations import ENGINE, WATCHERS, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
@@ -225,7 +224,7 @@ class History:
     async def _end(self) -> None:
         """Stop every process cleanly; earlier requests are done by then."""
         if self.plan.log_becomes is not None and self.courses.events:
-            await asyncio.sleep(LATE_S)
+            await self._nothing_is_under_way()
             await self._replace_log(self.plan.log_becomes)
         held = {
             (following.follower_id, following.owner)
@@ -238,11 +237,18 @@ class History:
             server.leaves = True
             server.stop()
         await asyncio.wait([server.task for server in self.world.servers])
-        await asyncio.sleep(LATE_S)
+        await self._nothing_is_under_way()
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log_checkpoints().values()]:
             was_left = Claim(row.follower, row.epoch) in self.storage.not_released
             if (row.follower, row.owner) in held and not was_left:
                 self.broken(ENGINE, f"{row.follower} is still held after every process stopped cleanly")
+
+    async def _nothing_is_under_way(self) -> None:
+        """Every late request has arrived and is answered."""
+        links = [*self.storage.links("the log"), self.storage.rows_link]
+        while any(link.under_way for link in links):
+            await asyncio.sleep(REST_S)
+        await asyncio.sleep(REST_S)
 
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as

@@ -20,12 +20,16 @@ Waiting = Mapping[tuple[str, str], int]  # kind and key of a parked item → the
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """Discarded events, which are never folded: those of a row or a stream, from one offset to another."""
+    """Discarded events, which are not folded: those of a row or a stream, from one offset to another.
+
+    `retried`: since then something else was retried, which may have folded rows again from their beginning.
+    """
 
     kind: str
     key: str
     first: int
     last: int
+    retried: bool = False
 
     def holds(self, kind: str, key: str, offset: int) -> bool:
         """Whether this event is discarded."""
@@ -56,18 +60,30 @@ class Fold:
             return ("row", key_text(key)) in parked or any(name.partition("-")[2] == key[0] for name in streams)
         return ("row", key_text(key)) in parked or any(offset <= token for offset in streams.values())
 
-    def without(self, entries: Iterable[Entry], parked: Waiting) -> dict[Key, Values]:
-        """The table after these entries, with exactly this parked."""
+    def without(self, entries: Sequence[Entry], parked: Waiting, found: Mapping[Key, Values]) -> dict[Key, Values]:
+        """The table after these entries, with exactly this parked.
+
+        A retry may have folded some rows from their beginning, with what was given up before: then they are as `found`.
+        """
+        table = self._without(entries, parked, self._given_up)
+        for before in range(1, sum(one.retried for one in self._given_up) + 1):
+            if table == found:
+                break
+            afresh = self._without(entries, parked, self._given_up[before:])
+            table |= {key: values for key, values in afresh.items() if found.get(key) == values}
+        return table
+
+    def _without(self, entries: Sequence[Entry], parked: Waiting, given_up: Sequence[GivenUp]) -> dict[Key, Values]:
         table: dict[Key, Values] = {}
         for entry in entries:
             offset = entry.position.offset
             waits = offset >= parked.get(("stream", entry.stream), MAX_OFFSET)
-            if entry.type not in self._types or waits or self._is_given_up("stream", entry.stream, offset):
+            if entry.type not in self._types or waits or _holds(given_up, "stream", entry.stream, offset):
                 continue
             recorded = self._codec.recorded(entry)
             for key in self.projection.keys(recorded):
                 text = key_text(key)
-                if offset < parked.get(("row", text), MAX_OFFSET) and not self._is_given_up("row", text, offset):
+                if offset < parked.get(("row", text), MAX_OFFSET) and not _holds(given_up, "row", text, offset):
                     folded = self.projection.fold(key, table.pop(key, None), [recorded])
                     if folded.values is not None:
                         table[key] = folded.values
@@ -84,7 +100,7 @@ class Fold:
         return self
 
     def _is_given_up(self, kind: str, key: str, offset: int) -> bool:
-        return any(one.holds(kind, key, offset) for one in self._given_up)
+        return _holds(self._given_up, kind, key, offset)
 
     def _fold(self, entry: Entry) -> None:
         try:
@@ -111,6 +127,10 @@ class Fold:
 
     def _park(self, kind: str, key: str, entry: Entry) -> None:
         self.parked[-1] = {**self.parked[-1], (kind, key): entry.position.offset}
+
+
+def _holds(given_up: Sequence[GivenUp], kind: str, key: str, offset: int) -> bool:
+    return any(one.holds(kind, key, offset) for one in given_up)
 
 
 class Streams:

@@ -55,6 +55,8 @@ class Remote:
         self.away = False
         self.slowness = 1.0
         self.deaf = False
+        self.under_way = 0
+        """The late messages that have not arrived."""
 
     async def ask(self, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
         """Run `work` in the store and return its result. Raises: what `work` raises, NotSent, NoAnswer."""
@@ -63,17 +65,27 @@ class Remote:
             happens(self)
         if self.mishaps and self._happens("late", kind):
             self.later(self._lose, request)
-            self.later(self._arrive, request, syncs, within_s=LATE_S)
+            self._late(self._arrive, request, syncs)
         else:
             self.later(self._arrive, request, syncs)
         answer: T = await request.answer
         return answer
 
-    def later(self, happens: Callable[..., None], *values: Any, within_s: float | None = None) -> None:
+    def later(self, happens: Callable[..., None], *values: Any) -> None:
         """Call back once a message has travelled."""
-        if within_s is None:
-            within_s = LATENCY_S * self.slowness
-        self._loop.call_at(self._loop.time() + self._draw() * within_s, happens, *values, context=self._context)
+        delay_s = self._draw() * LATENCY_S * self.slowness
+        self._loop.call_at(self._loop.time() + delay_s, happens, *values, context=self._context)
+
+    def _late(self, happens: Callable[..., None], *values: Any) -> None:
+        """Call back within `LATE_S`."""
+        self.under_way += 1
+        self._loop.call_at(
+            self._loop.time() + self._draw() * LATE_S, self._at_last, happens, *values, context=self._context
+        )
+
+    def _at_last(self, happens: Callable[..., None], *values: Any) -> None:
+        self.under_way -= 1
+        happens(*values)
 
     def crash(self, away: bool) -> None:
         """Lose everything in flight; of the requests waiting for the disk, the first few are carried out."""
@@ -108,7 +120,7 @@ class Remote:
 
     def _done(self, request: _Request) -> Any:
         if self.mishaps and self._happens("twice", request.kind):
-            self.later(self._again, request, within_s=LATE_S)
+            self._late(self._again, request)
         try:
             return request.work()
         except Exception as error:  # the caller gets it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from twofold.app import App
@@ -219,6 +220,8 @@ class Watcher:
             return
         if self.leases.discards(claim):
             self._give_up(claim.follower, unparked, to)
+        elif unparked:
+            self._retried(claim.follower)
         if _version(claim.follower).name not in self.reactions.names:
             self.check_table(claim.follower, to)
             self.check_rollups(claim.follower.whole)
@@ -239,6 +242,16 @@ class Watcher:
         else:
             self.reactions.give_up(follower, given_up)
 
+    def _retried(self, follower: FollowerId) -> None:
+        given_up = self._storage.rows.given_up
+        for name in self._lineage(follower):
+            if name in given_up:
+                given_up[name] = tuple(replace(one, retried=True) for one in given_up[name])
+
+    def _lineage(self, follows: FollowerId) -> Sequence[FollowerId]:
+        """It in its partition, after those that the partition was split from."""
+        return [follows.in_partition(number) for number in self.courses.lineage(follows.partition)][::-1]
+
     def refused(self) -> None:
         """A page was refused. If any of it were stored, `check_table` would notice."""
         self._counts["pages refused"] += 1
@@ -256,8 +269,7 @@ class Watcher:
         if fold is None:
             self.broken("G5", f"{follows}: its rows contain events of other partitions, which others fold")
             return
-        lineage = [follows.in_partition(number) for number in self.courses.lineage(follows.partition)]
-        given_up = [one for name in lineage for one in self._storage.rows.given_up.get(name, ())]
+        given_up = [one for name in self._lineage(follows) for one in self._storage.rows.given_up.get(name, ())]
         course = self.courses[follows.partition]
         index = course.index(at)
         if given_up:
@@ -265,12 +277,11 @@ class Watcher:
             fold.take(course.entries[:index])
         waiting = self._storage.row_checkpoints.waiting.get(follows, {})
         parked = {name: one.position.offset for name, one in waiting.items()}
-        expected, allowed = fold.tables[index], fold.parked[index]
+        expected, allowed, found = fold.tables[index], fold.parked[index], self._storage.table(follows)
         if self.cure is not None and self.cure.deployed:  # parked by the old code
-            expected = fold.without(course.entries[:index], parked)
+            expected = fold.without(course.entries[:index], parked, found)
             unclear = given_up or self._storage.refuses
             allowed = parked if unclear else {name: parked[name] for name in allowed if name in parked}
-        found = self._storage.table(follows)
         if expected != found:
             self.broken("G5", f"{follows} at {at}: {difference(expected, found)}")
         if parked != allowed:
