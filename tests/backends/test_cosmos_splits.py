@@ -14,6 +14,7 @@ from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Reactor, operate
 from twofold.app import Running
 from twofold.backends.cosmos import CosmosLog
+from twofold.backends.cosmos import part as cosmos_part
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
@@ -332,3 +333,43 @@ async def test_g3_an_append_whose_answer_was_lost(place: InCosmos, log: LogStore
         assert (outcome.version, outcome.events) == (2, len(found))
     assert await values(log) == ["before", "lost"]
     assert [value(entry) for entry in await all_of(log)] == ["before", "lost"]
+
+
+async def split_elsewhere(place: InCosmos, log: CosmosLog) -> tuple[int, CosmosLog, list[str]]:
+    """A partition that has split unknown to this process, one that knows, and an id in each of its parts."""
+    other, former = await place.open_log(), log.partition_of("a")
+    assert isinstance(other, CosmosLog)
+    await appended(log, "account-a", command_id="plain")
+    place.split(former - 1)
+    await other.refresh()
+    parts = parts_of(other, former)
+    return former, other, [next(f"{n}" for n in count() if other.partition_of(f"{n}") == part) for part in parts]
+
+
+async def test_g10_catch_up_includes_what_is_in_parts_unknown_here(place: InCosmos, log: CosmosLog) -> None:
+    async with bank.open(log, read_store=await place.open_rows(), work=False) as running:
+        _, other, (busy, _) = await split_elsewhere(place, log)
+        for _ in range(3):
+            await deposited(other, busy, 1)
+        assert len([one async for page in running.catch_up(balances) for one in page]) == 3
+
+
+async def test_a_reactor_that_starts_now_in_parts_unknown_here(place: InCosmos, log: CosmosLog) -> None:
+    _, other, (busy, _) = await split_elsewhere(place, log)
+    await deposited(other, busy, 1, to="target")
+    app = App("reacting", deciders=[accounts], reactors=[Reactor("forwarding", forward, start="now")])
+    async with app.open(log, read_store=await place.open_rows()) as running:
+        await running.settled(timeout_s=60)
+        assert await running.history("account-target") == []
+
+
+async def test_the_documents_of_ranges_that_end_apart(
+    place: InCosmos, log: CosmosLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cosmos_part, "MOST_DOCUMENTS", 4)
+    former, other, ids = await split_elsewhere(place, log)
+    for name, events in zip(ids, (3, 12), strict=True):
+        for number in range(events):
+            await appended(other, f"note-{name}", str(number))
+    found = [one["id"] for one in await log.parts[former].documents(None) if one["kind"] == "commit"]
+    assert len(found) == 15

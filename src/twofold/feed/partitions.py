@@ -143,8 +143,13 @@ def feed_of(log: Feed, partition: int) -> Feed:
 
 async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
     """The newest event of each partition that a feed is made of. Raises: Unavailable, LogReplaced."""
-    parts = list(feeds(log).values()) if feed.partition == log.partition else [feed]  # one may split meanwhile
-    return [await part.head() for part in parts]
+    if feed.partition != log.partition:
+        return [await feed.head()]
+    while True:
+        parts = list(feeds(log).values())
+        found = [await part.head() for part in parts]
+        if parts == list(feeds(log).values()):  # else one has split, and its parts may have got further
+            return found
 
 
 async def has_passed(feed: Feed, position: Position, events: Sequence[Position]) -> bool:

@@ -171,15 +171,16 @@ class Part:
 
     async def documents(self, upto: int | None) -> list[Document]:
         """The newest version of all documents up to an LSN, or to the end. Raises: Unavailable."""
-        found: list[Document] = []
+        found: dict[tuple[object, object], Document] = {}  # where ranges end apart, some are read again
         after = 0
         while True:
             pages = await self._changes(after, MOST_DOCUMENTS)
-            found += [one for page in pages for one in page.documents() if upto is None or one["_lsn"] <= upto]
-            reached = min(page.upto for page in pages)
-            if reached >= min(page.newest for page in pages) or (upto is not None and reached >= upto):
-                return found
-            after = reached
+            documents = [one for page in pages for one in page.documents() if upto is None or one["_lsn"] <= upto]
+            found |= {(one.get("key"), one["id"]): one for one in documents}
+            left = [page.upto for page in pages if page.upto < page.newest and (upto is None or page.upto < upto)]
+            if not left:
+                return list(found.values())
+            after = min(left)
 
     async def wait(self, after: Position, timeout_s: float) -> None:
         """See `Feed.wait`. What this process writes rings; for what others write there is one poll for all."""
