@@ -101,8 +101,8 @@ class Following:
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         apart = apart_from(self.log, self.follower_id.partition)
         start = await self._start()
-        if parts_of(self.log, self.follower_id.partition):  # learned just now: its end is the lowest of theirs
-            raise PartitionSplit(self.follower_id.partition)
+        if parts_of(self.log, self.follower_id.partition):  # learned just now: "now" is in its parts, not at its end
+            return False
         return await splitting(self.checkpoints).register_part(self.follower_id, self.feed.log_id, start, apart)
 
     async def _start(self) -> Position:
