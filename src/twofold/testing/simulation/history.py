@@ -291,16 +291,21 @@ class History:
         return [*parts, self.storage.logs[0]] if self.plan.partitions > 1 and merged else parts
 
     def _at_rest(self) -> bool:
+        if not all(map(self._has_seen_all, self.readers)):
+            return False
         lengths = self.courses.lengths()
-        readers = [reader for reader in self.readers if not reader.has_split]
-        have_seen = all(len(reader.seen) == lengths[reader.partition] for reader in readers)
         container = self.storage.container
         if container is not None and not container.is_numbered:
             return False
         if self.is_merged and lengths[0] != self.courses.events:
             return False
-        at_head = have_seen and all(server.running for server in self.world.servers)
-        return at_head and not (self._behind() or self._in_between() or self._not_shown())
+        is_up = all(server.running for server in self.world.servers)
+        return is_up and not (self._behind() or self._in_between() or self._not_shown())
+
+    def _has_seen_all(self, reader: Reader) -> bool:
+        """Others go on with what one has seen of a partition that has split, once it has noticed."""
+        is_whole = reader.partition in (0, *self.courses.partitions)
+        return reader.has_split or (is_whole and len(reader.seen) == self.courses.lengths()[reader.partition])
 
     def _in_between(self) -> bool:
         """Whether effects are still being retried."""
