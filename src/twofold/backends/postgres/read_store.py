@@ -183,9 +183,7 @@ class PostgresReadStore:
         if changes.rolled:
             try:
                 await self._work.run_once(lambda c: _refusing(self._with_rollups(c, sql, move, rows, changes.rolled)))
-            except (
-                ConfigurationError
-            ):  # the statement names a rollup that was dropped: its source was taken over for it
+            except ConfigurationError:  # a rollup was dropped, for which its source was taken over
                 now = await self.checkpoints.read(claim.follower)
                 if now is None or now.epoch != claim.epoch:
                     raise lease_lost(claim, after) from None
