@@ -686,6 +686,32 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits:
     splits.run(main)
 
 
+def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed() -> None:
+    """It is read as soon as its cut is folded, whether the other part ended before or has gone on."""
+    splits = Splits(IN_THE_REGISTER)
+
+    async def main() -> None:
+        log, app = await splits.log(), IN_THE_REGISTER.app
+        async with app.open(log, read_store=splits.rows, ambient=splits.world.ambient, work=False) as running:
+            splits.split()
+            await refresh(log)
+            busy, idle = (next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4))
+            for id_, others in ((busy, 0), (idle, 0), (idle, 1)):
+                done = await running.execute(profiles, id_, Rename(f"named {others}"))
+                for number in range(others):
+                    await running.execute(profiles, busy, Rename(f"{number}"))
+                token = Token(log.log_id, Position(1, done.receipt.position.offset))
+                with pytest.raises(ReadModelBehind):
+                    await running.get(cards, id_, after=token, wait_s=0)
+                await caught_up(following(running, 0))
+                row = await running.get(cards, id_, after=token, wait_s=0)
+                assert row is not None
+                assert row.name == f"named {others}"
+
+    with closing(splits.world):
+        splits.run(main)
+
+
 @pytest.mark.parametrize("later", [0, 1, 3])
 def test_a_token_of_the_former_partition_waits_for_the_part_that_ends_exactly_there(splits: Splits, later: int) -> None:
     """Although all of the other part is folded, which ends before that place, there, or has gone on."""

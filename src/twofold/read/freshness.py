@@ -108,7 +108,7 @@ class Freshness:
                 return Fresh(result, None)
             checkpoint = _concerned(self._log, result.checkpoints, token, elsewhere)
             if position is None or position.partition != checkpoint.follower.partition:
-                position = await self._position(checkpoint, token)
+                position = await self._position(checkpoint, token, elsewhere)
             if position is not None and checkpoint.position >= position:
                 return Fresh(result, position)
             if not checked:
@@ -127,15 +127,25 @@ class Freshness:
         ends = [await feed_of(self._log, leaf).head() for leaf in leaves]
         return {end.partition for end in ends if end.offset < token.position.offset}
 
-    async def _position(self, checkpoint: Checkpoint, token: Token) -> Position | None:
-        """The first position of this follower that includes the token's event; None if that is not fixed yet."""
+    async def _position(self, checkpoint: Checkpoint, token: Token, elsewhere: Collection[int]) -> Position | None:
+        """The first position of this follower that includes the token's event; None if that is not fixed yet.
+
+        In the merged feed it is in the first cut with everything so far of each part that may have it.
+        """
         follower, asked = checkpoint.follower, token.position
         if follower.partition == asked.partition:
             return asked
         if asked.is_beginning:
             return Position(follower.partition, 0)
         await self.check(token)
-        return await feed_of(self._log, follower.partition).covering(asked)
+        feed = feed_of(self._log, follower.partition)
+        if follower.partition != self._log.partition:
+            return await feed.covering(asked)
+        parts = leaves_of(self._log, asked.partition)
+        may_have_it = [part for part in parts if part not in elsewhere] or parts
+        places = [await feed.covering(Position(part, asked.offset)) for part in may_have_it]
+        known = [place for place in places if place is not None]
+        return max(known) if len(known) == len(places) else None
 
     async def _wait(self, checkpoint: Checkpoint, position: Position | None, timeout_s: float) -> None:
         follower = checkpoint.follower
