@@ -299,8 +299,8 @@ class History:
             return False
         if self.is_merged and lengths[0] != self.courses.events:
             return False
-        is_up = all(server.running for server in self.world.servers)
-        return is_up and not (self._behind() or self._in_between() or self._not_shown())
+        are_up = all(server.is_up for server in self.world.servers)
+        return are_up and not (self._behind() or self._in_between() or self._not_shown())
 
     def _has_seen_all(self, reader: Reader) -> bool:
         """Others go on with what one has seen of a partition that has split, once it has noticed."""

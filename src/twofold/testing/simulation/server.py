@@ -53,6 +53,11 @@ class Server:
         self._open: dict[asyncio.Future[Any], None] = {}  # a set would have a different order in each run
         self.task = self._start(self._main())
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs, and was not asked to end."""
+        return self.running is not None and not self._stop.is_set()
+
     def _start(self, work: Any) -> asyncio.Task[Any]:
         return self._loop.create_task(work, context=self.process.context)
 
