@@ -78,7 +78,7 @@ def test_a_traceback_says_where_whatever_it_is_of(error: Exception) -> None:
 
 @pytest.mark.parametrize("letter", ["x", "\x00", "\ud800", "ä", "\U0001f600"])
 def test_a_text_keeps_its_limit_also_when_it_is_escaped(letter: str) -> None:
-    """Just below the limit, at it and above: a store that keeps so many characters takes each."""
+    """Just below the limit, at it and above: a store that keeps that many characters accepts all three."""
     for count in (MOST_ERROR // 4, MOST_ERROR // 2, MOST_ERROR - 12, MOST_ERROR - 11, MOST_ERROR, 2 * MOST_ERROR):
         text = error_text(ValueError(letter * count))
         assert len(text) <= MOST_ERROR

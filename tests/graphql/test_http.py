@@ -479,7 +479,7 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
 
 
 async def test_a_parked_row_of_another_tenant_is_like_one_that_is_not_there(compiling: str) -> None:
-    """Only a client that may see the row is told that it is parked."""
+    """Only a client that may see the row learns that it is parked."""
     async with site(compiling, api_of(actor=actor_of, allow=logged_in, scope=in_country)) as running:
         await fill(running.running, users=2, posts=1)  # the second of them not in Germany
         query = '{ user(id: "u1") { name } posts { authorId author { userId } } }'

@@ -73,7 +73,7 @@ async def test_who_only_looks_is_told_that_the_log_is_another_one() -> None:
 
 @dataclass(frozen=True)
 class Accounts:
-    """How many accounts have made so many deposits."""
+    """The number of accounts with this number of deposits."""
 
     deposits: int
     accounts: int

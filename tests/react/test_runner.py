@@ -189,16 +189,22 @@ def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries() -> None:
     virtual_time.run(main())
 
 
+async def too_many_fail(log: MemoryLog, target: Target) -> tuple[Claim, Runner, FeedPage]:
+    """One more stream than the limit of what may be given up; the page has been handled."""
+    for number in range(MOST_PARKED + 1):
+        await deposited(log, f"a{number}", 1, to="b")
+    claim, runner = await holding(log), target.runner(log)
+    page = await log.read(BEGINNING, 1_000)
+    await runner.handle(claim, BEGINNING, page)
+    return claim, runner, page
+
+
 def test_g7_while_too_many_streams_fail_to_go_on_they_are_retried() -> None:
     """New events wait for that, and come one after another; then it goes on where it was."""
 
     async def main() -> None:
         log, target = MemoryLog(), Target(ValueError("away"))
-        for number in range(MOST_PARKED + 1):
-            await deposited(log, f"a{number}", 1, to="b")
-        claim, runner = await holding(log), target.runner(log)
-        page = await log.read(BEGINNING, 1_000)
-        await runner.handle(claim, BEGINNING, page)
+        claim, runner, page = await too_many_fail(log, target)
         await deposited(log, "new", 1, to="c")
         news = await log.read(page.upto, 10)
         with pytest.raises(Unavailable, match="more than 100 streams are failing"):
@@ -219,11 +225,7 @@ def test_g7_any_number_of_streams_may_fail_for_a_moment() -> None:
 
     async def main() -> None:
         log, target = MemoryLog(), Target(ValueError("away"))
-        for number in range(MOST_PARKED + 1):
-            await deposited(log, f"a{number}", 1, to="b")
-        claim, runner = await holding(log), target.runner(log)
-        page = await log.read(BEGINNING, 1_000)
-        await runner.handle(claim, BEGINNING, page)
+        claim, runner, page = await too_many_fail(log, target)
         assert len(await parked(log)) == MOST_PARKED + 1
         target.error = None
         await asyncio.sleep(PAUSES_S[0])
@@ -286,7 +288,7 @@ async def test_g7_what_user_code_raises_parks_its_stream_and_no_other(error: typ
 
 
 async def test_g7_what_could_not_be_stored_does_not_count_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page comes again each time, and what fails in it is given up once."""
+    """The page is delivered again each time, and each failing event in it is given up once."""
     monkeypatch.setattr(parking_limit, "MOST_PARKED", 6)
     log, target = MemoryLog(), Target(Rejected("no"))
     for number in range(3):

@@ -1,4 +1,4 @@
-"""How the events of an App are written, as far as a database is told."""
+"""The forms of an App's events, as a database gets them."""
 
 from dataclasses import dataclass
 from decimal import Decimal

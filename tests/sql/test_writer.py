@@ -262,7 +262,7 @@ def test_after_a_transaction_that_failed_the_ids_are_free(error: Exception) -> N
 
 @pytest.mark.parametrize("seed", range(40))
 def test_every_caller_has_its_outcome_whatever_happens(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ids that come again, rows that are held, conflicts, transactions that fail, callers that leave, a full queue.
+    """Repeated ids, locked rows, conflicts, failing transactions, callers that leave, a full queue.
 
     Each of those who stay gets the answer of its id or an error, in the time that a command may take for every one
     before it with the same id. Then nothing is left, and a closed writer refuses more.

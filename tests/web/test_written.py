@@ -288,7 +288,7 @@ def test_one_unusual_value_is_enough_in_whichever_part_of_a_long_row(place: int)
 
 @pytest.mark.parametrize("setting", ["timezone = 'Asia/Kolkata'", "datestyle = 'German'", "lc_numeric = 'C'"])
 async def test_the_settings_of_a_role_change_nothing(new_database: Callable[[], str], setting: str) -> None:
-    """PostgreSQL writes times in the zone of the session, unless it is told otherwise."""
+    """By default PostgreSQL writes times in the time zone of the session."""
     url, form = new_database(), JsonForm()
     execute(url, f"DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET ', current_database()) || $x${setting}$x$; END $$")
     quick, slow = written(things, form), as_json(things, form=form)

@@ -73,15 +73,12 @@ def test_the_newest_position_of_a_batch_is_marked_whatever_its_last_append_becam
         log.open.clear()
         held = asyncio.create_task(group.append(append("note-2", event())))
         await asyncio.sleep(0.01)
-        batch = [
-            append("note-3", event()),
-            append("note-1", event(), command_id="once"),
-            append("note-1", event(), expected=7),
-        ]
+        repeated = append("note-1", event(), command_id="once")
+        batch = [repeated, append("note-3", event()), repeated, append("note-1", event(), expected=7)]
         tasks = [asyncio.create_task(group.append(one)) for one in batch]
         await asyncio.sleep(0.01)
         log.open.set()
-        new, again, lost = await asyncio.gather(*tasks, return_exceptions=True)
+        again, new, _, lost = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(new, Receipt)
         assert isinstance(again, Receipt)
         assert (again.repeated, again.position) == (True, old.position)

@@ -94,9 +94,10 @@ class Following:
             await self._hand_over()
 
     async def _register_part(self) -> bool:
-        """Take over the checkpoints of former partitions, or create one. False if there are partitions unknown here.
+        """Take over the checkpoints of former partitions, or create one.
 
-        Nothing is created then: this partition may have split, and a new checkpoint would be behind those of its parts.
+        False if it has split, or if there are partitions unknown here. Nothing is created then: in the second case,
+        too, it may have split, and a new checkpoint would be behind those of its parts.
         """
         await inherit(self.checkpoints, self.follower_id, self.log, self.owner)
         apart = apart_from(self.log, self.follower_id.partition)

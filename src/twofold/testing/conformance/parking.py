@@ -465,6 +465,48 @@ class ParkingConformance(OnBackend):
             assert await running.get(order_of(running), "all") == Sum("all", 6 + 15 + 16, 5)
             assert (await operate.verify(running, order_of(running))).equal
 
+    async def test_g7_what_waits_with_others_for_two_rows_is_left_with_each_of_them(
+        self, log: LogStore, store: Rows
+    ) -> None:
+        """Without the stream that is left first, the second row fails at an event that was discarded, too."""
+        keyless, unfit = {16}, {15, 16, 17}
+
+        def key(event: Deposited, recorded: Recorded) -> list[str]:
+            if event.amount in keyless:
+                raise LookupError(event.amount)
+            return {"a": ["first", "second"], "b": ["first"]}.get(recorded.stream.id, ["second"])
+
+        def last(row: Sum, event: Deposited, recorded: Recorded) -> Sum:
+            if event.amount in unfit and (event.amount != 16 or row.name == "second"):
+                raise ArithmeticError(event.amount)
+            return Sum(row.name, row.total + event.amount, row.deposits + 1)
+
+        app = App("bank", deciders=[accounts], projections=[Projection("order", Sum, last, key=key)])
+        async with at_rest(app, log, store) as running:
+            await deposited(log, "b", 15)
+            await folded(running)
+            await running.parking.discard("order")
+            for id_, amount in (("a", 16), ("c", 14), ("b", 2), ("d", 17)):
+                keyless.add(amount if id_ == "c" else 16)
+                await deposited(log, id_, amount)
+                await folded(running)
+            await running.parking.discard("order", "second")
+            await deposited(log, "d", 3)
+            await folded(running)
+            keyless.clear()
+            found = await running.parking.retry("order")
+            errors = {one.key: one.error for one in found.again}
+            assert found.done == []
+            assert errors.keys() == {"account-a", "account-c"}
+            assert 'row ["first"] includes later events' in errors["account-a"]
+            assert 'row ["second"] includes later events' in errors["account-c"]
+            assert {one.parked.tries for one in await running.parking.list("order")} == {2}
+            rows = {row.name: row.total for row in (await running.find(order_of(running))).rows}
+            assert rows == {"first": 2, "second": 3}
+            unfit.clear()
+            await running.parking.retry("order")
+            assert (await operate.verify(running, order_of(running))).equal
+
     async def test_g7_a_row_that_the_store_cannot_keep_waits_alone(
         self, log: LogStore, store: Rows, fold: Fold, monkeypatch: pytest.MonkeyPatch
     ) -> None:

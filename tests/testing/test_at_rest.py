@@ -1,0 +1,70 @@
+"""When a simulated history is at rest: nothing that was asked for is still to come."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from simulated.directory import IN_THE_DIRECTORY
+from twofold.messages import Position
+from twofold.testing.simulation.history import History
+from twofold.testing.simulation.plan import Plan, draw
+from twofold.testing.simulation.readers import Reader
+
+
+def quiet(splits: bool) -> Plan:
+    """One process and no steps."""
+    drawn = draw(IN_THE_DIRECTORY, 1, partitions=2, splits=splits)
+    return type(drawn)(drawn.scenario, drawn.schedule, 1, [], partitions=2, splits=splits)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_a_process_that_was_asked_to_end_is_not_at_rest(asked: bool) -> None:
+    """It still runs, but the next version that takes its place has not begun."""
+    history = History(quiet(splits=False))
+
+    async def main() -> None:
+        server = history.world.start(0, history.world.app)
+        history.world.servers = [server]
+        await history.world.running_server(0)
+        server.leaves = True
+        if asked:
+            server.stop()
+        assert server.running is not None
+        assert server.is_up is not asked
+        server.stop()
+        await server.task
+        assert not server.is_up
+
+    with closing(history):
+        history.loop.run_until_complete(main())
+
+
+def test_a_reader_of_a_partition_that_has_split_unknown_to_it_has_not_seen_all() -> None:
+    """Those that go on in its parts have not begun, although it has seen everything of its own partition."""
+    history = History(quiet(splits=True))
+    with closing(history):
+        reader = Reader(history.storage, history.world.ambient, 1, "one")
+        assert history._has_seen_all(reader)
+        history.courses.split(3, 1)
+        history.courses.split(4, 1)
+        assert not history._has_seen_all(reader)
+        reader.has_split = True
+        assert history._has_seen_all(reader)
+        part = Reader(history.storage, history.world.ambient, 3, "its part")
+        part.upto = Position(3, 0)
+        assert history._has_seen_all(part)
+
+
+def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
+    history, arrived = History(quiet(splits=False)), list[int]()
+
+    async def main() -> None:
+        for number in range(9):
+            history.storage.rows_link._late(arrived.append, number)
+        await history._nothing_is_under_way()
+
+    with closing(history):
+        history.loop.run_until_complete(main())
+    assert sorted(arrived) == list(range(9))
