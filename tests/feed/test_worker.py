@@ -10,6 +10,7 @@ import pytest
 from tests.feed.test_follow import Failing, Noting, until
 from twofold import App, Decider, LogReplaced, Projection, Recorded, operate
 from twofold.backends.memory import MemoryLog
+from twofold.errors import LeaseLost
 from twofold.feed.follow import SHORTEST_PAUSE_S, Following
 from twofold.feed.worker import Worker
 from twofold.telemetry import metrics
@@ -149,5 +150,33 @@ def test_status_readiness_and_metrics_say_so() -> None:
             assert await running.get(rows, "1", after=done.receipt, wait_s=30) == Note("1", 1)
             await until(lambda: following.state == "following")
             assert f"twofold_follower_failing{labels} 0\n" in await metrics(running)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("it was in use"), LeaseLost(Noting.follows, "is gone")])
+def test_an_error_while_it_stops_does_not_keep_it_running(error: Exception) -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Noting(log)
+        await appended(log, "note-1", "a")
+
+        async def breaks() -> None:
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise error
+
+        follower.before = breaks
+        worker = Worker(Following(follower, log, log.checkpoints, "worker"))
+        await asyncio.sleep(1)
+        follower.before = None
+        async with asyncio.timeout(1):
+            await worker.stop()
+        await asyncio.sleep(60)
+        assert follower.seen == []
+        found = await log.checkpoints.read(follower.follows)
+        assert found is not None
+        assert found.owner is None
 
     virtual_time.run(main())

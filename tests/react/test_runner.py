@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from random import Random
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import Deposited, bank, deposited, forward, forwarding
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import appended
+from twofold.testing.simulation.loop import SimulatedLoop
 
 
 async def test_g7_who_held_a_partition_that_has_split_reacts_to_nothing_more() -> None:
@@ -321,3 +323,55 @@ async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:
     second = await runner.retry(seen, "another")
     assert (first.events, second.events) == (1, 0)
     assert target.done == {"b": 1}
+
+
+class Slow(MemoryLog):
+    """A log that is read in several steps. `readers` are those that have begun, and not ended."""
+
+    readers = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_read = asyncio.Event()
+
+    async def read(self, *args: Any) -> FeedPage:
+        """As any, but later."""
+        self.readers += 1
+        self.is_read.set()
+        try:
+            for _ in range(4):
+                await asyncio.sleep(0)
+            return await super().read(*args)
+        finally:
+            self.readers -= 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_one_that_is_cancelled_stops_once_all_it_has_begun_has_stopped(seed: int) -> None:
+    """Whichever of the streams it retries have begun by then: one that is being read cannot be closed from outside."""
+    loop = SimulatedLoop(Random(seed))  # type: ignore[abstract]
+
+    async def main() -> None:
+        log, target = Slow(), Target(ValueError("away"))
+        for name in "abcdefgh":
+            await deposited(log, name, 1, to=f"of-{name}")
+        claim, runner = await holding(log), target.runner(log)
+        page = await log.read(BEGINNING, 10)
+        await runner.handle(claim, BEGINNING, page)
+        assert len(await parked(log)) == 8
+        await asyncio.sleep(PAUSES_S[0])
+        target.error = None
+        log.is_read.clear()
+        retrying = asyncio.ensure_future(runner.tend(claim, page.upto))
+        await log.is_read.wait()
+        retrying.cancel()
+        await asyncio.wait([retrying])
+        assert retrying.cancelled(), retrying
+        assert log.readers == 0
+        assert len(await parked(log)) == 8
+        await asyncio.wait_for(runner.tend(claim, page.upto), 60)
+        assert not await parked(log)
+
+    loop.run_until_complete(main())
+    assert loop.errors == []
+    loop.close()

@@ -22,6 +22,7 @@ from twofold.feed.follower import Follower
 from twofold.feed.handover import hand_over, inherit, splitting
 from twofold.feed.lease import Lease, to_the_end
 from twofold.feed.partitions import Splitting, apart_from, parts_of
+from twofold.feed.stopping import is_to_stop
 from twofold.messages import Position
 
 SHORTEST_PAUSE_S = 0.05
@@ -118,7 +119,7 @@ class Following:
 
     async def run(self) -> None:
         """Follow until cancelled, or until an error that retrying cannot fix."""
-        while True:
+        while not is_to_stop():  # an error while it stops takes the place of the cancellation
             try:
                 await self._hold()
             except LeaseLost:
@@ -134,7 +135,10 @@ class Following:
                 log.error("%s stopped: %s", self.follower_id, error)
                 return
             except Exception as error:  # a worker recovers by itself when what it needs is back
-                await asyncio.sleep(self.failed(error))
+                pause_s = self.failed(error)
+                if not is_to_stop():
+                    await asyncio.sleep(pause_s)
+        raise asyncio.CancelledError
 
     async def _hold(self) -> None:
         """Follow until another worker takes over. Raises: PartitionSplit once the parts have taken over, …"""

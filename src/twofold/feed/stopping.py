@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 def awaited_failure(error: BaseException) -> BaseException:
     """Return the error as a failure of what was awaited. Raises: the error, if this task itself must stop."""
-    if issubclass(type(error), asyncio.CancelledError) and _is_to_stop():  # see `failure`
+    if issubclass(type(error), asyncio.CancelledError) and is_to_stop():  # see `failure`
         raise error
     return failure(error)
 
@@ -29,7 +29,7 @@ async def apart(work: Awaitable[T]) -> T:
     finally:
         if isinstance(work, Coroutine):
             work.close()  # if it never started, Python would report it as never awaited
-    if _is_to_stop():  # even if user code swallowed the cancellation
+    if is_to_stop():  # even if user code swallowed the cancellation
         raise asyncio.CancelledError
     if error is not None:
         raise error
@@ -44,6 +44,7 @@ async def caught(work: Awaitable[T]) -> tuple[T | None, BaseException | None]:
         return None, failure(error)
 
 
-def _is_to_stop() -> bool:
+def is_to_stop() -> bool:
+    """Whether this task was asked to stop, even if another error has taken the place of the cancellation."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -260,19 +260,28 @@ class Runner:
 
 
 async def _side_by_side(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Run all of it to completion. Raises: one of the errors, preferably one that a retry may fix."""
+    """Run all of it to completion, or, if this task must stop, until all of it has stopped.
+
+    Raises: one of the errors, preferably one that a retry may fix.
+    """
     begun = list(work)
     if len(begun) == 1:  # the usual case, where a task would cost more than the store's reads
         return [await begun[0]]
     try:
-        outcomes = await asyncio.gather(*map(caught, begun))
+        outcomes = await asyncio.gather(*map(caught, begun), return_exceptions=True)
     finally:
         for coroutine in begun:
             coroutine.close()  # if it never started, Python would report it as never awaited
-    errors = [error for _, error in outcomes if error is not None]
+    results, errors = list[T](), list[BaseException]()
+    for outcome in outcomes:
+        result, error = (None, outcome) if isinstance(outcome, BaseException) else outcome
+        if error is None:
+            results.append(result)  # type: ignore[arg-type]  # without an error there is one
+        else:
+            errors.append(error)
     for error in sorted(errors, key=lambda error: not _of_the_store(error)):
         raise error
-    return [result for result, _ in outcomes]  # type: ignore[misc]  # without an error there is one
+    return results
 
 
 def _of_the_store(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -677,3 +677,33 @@ def test_the_partition_of_an_id_never_changes() -> None:
     """It decides where a stream lies: these are the numbers for ever."""
     log = World().process()
     assert [log.partition_of(one) for one in ("1", "1001", "Größe", "cust-42", "👩‍👩‍👧‍👦")] == [4, 2, 2, 1, 4]
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("asked", ["head", "read", "behind", "wait", "gate"])
+def test_a_partition_that_splits_while_the_parts_are_asked_is_no_error(asked: str, turns: int) -> None:
+    """This process learns of it at any moment: also between the choice of the parts and the request to each."""
+
+    async def main() -> None:
+        world = World()
+        await world.write(2)
+        feed = world.process()
+        at = (await feed.read(BEGINNING, 10)).upto
+        await world.write(3)
+        ask: dict[str, Callable[[], Coroutine[Any, Any, object]]] = {
+            "head": feed.head,
+            "read": lambda: feed.read(at, 10),
+            "behind": lambda: feed.behind(at),
+            "wait": lambda: feed.wait(at, 0.1),
+            "gate": lambda: feed.gated[3].read(Position(3, 0), 10),
+        }
+        live: Any = feed._live
+        assert set(live) == {1, 2, 3, 4}
+        feed._live = feed.proposer._feeds = live = dict(live)
+        asking = asyncio.ensure_future(ask[asked]())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        live.pop(2)
+        await asking
+
+    virtual_time.run(main())

@@ -20,7 +20,7 @@ PATIENCE_S = 1.0  # for a part that does not respond, when readers of other part
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PageOf = Callable[[int, Position], Coroutine[Any, Any, FeedPage]]
+PageOf = Callable[[Feed, Position], Coroutine[Any, Any, FeedPage]]
 
 
 async def of_part(number: int, work: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -70,7 +70,7 @@ class Proposer:
         async with self._turn:
             if self._cuts.newest.number > last.number or not await self.has_news(last):
                 return self._cuts.newest
-            return await self._propose(last, self._page)
+            return await self._propose(last, _page)
 
     async def propose_for_reactor(self, last: Cut) -> Cut:
         """The newest cut. If that is `last`, the next one is proposed first, over the parts that respond.
@@ -81,7 +81,7 @@ class Proposer:
         async with self._turn_of_reactors:
             if self._cuts.newest.number > last.number:
                 return self._cuts.newest
-            return await self._propose(last, self._page_in_time)
+            return await self._propose(last, _page_in_time)
 
     async def has_news(self, last: Cut) -> bool:
         """Whether a part has events beyond a cut. Raises: Unavailable, LogReplaced."""
@@ -93,14 +93,8 @@ class Proposer:
     async def check_complete(self, last: Cut) -> None:
         """Raises: LogReplaced when a part that responds in time ends before the cut."""
         vector = self._cuts.whole(last.vector)
-        _check_reach(await all_of(self._head_in_time(number, vector) for number in self._feeds), vector)
-
-    async def _head_in_time(self, number: int, vector: Vector) -> Position:
-        try:
-            async with asyncio.timeout(LOOK_PATIENCE_S):
-                return await of_part(number, self._feeds[number].head)
-        except (Unavailable, TimeoutError):
-            return Position(number, vector[number - 1])
+        heads = await all_of(_head_in_time(feed, vector[number - 1]) for number, feed in self._feeds.items())
+        _check_reach(heads, vector)
 
     def left_something(self, number: int) -> bool:
         """Whether this process made this cut, and saw more events than the cut contains."""
@@ -115,7 +109,7 @@ class Proposer:
             return self._cuts.newest
         after = self._cuts.whole(last.vector)
         pages = await all_of(
-            page(number, Position(number, at)) if number in self._feeds else _nothing(number, at)
+            page(self._feeds[number], Position(number, at)) if number in self._feeds else _nothing(number, at)
             for number, at in enumerate(after, 1)
         )
         vector = next_cut(after, pages)
@@ -129,18 +123,29 @@ class Proposer:
         if any(page.more or page.upto.offset > at for page, at in zip(pages, cut.vector, strict=True)):
             self._not_all = cut.number
 
-    async def _page(self, number: int, after: Position) -> FeedPage:
-        try:
-            return await of_part(number, self._feeds[number].read, after, MOST_IN_CUT)
-        except PartitionSplit:  # its events go on in its parts, from the next cut on
-            return FeedPage((), after)
 
-    async def _page_in_time(self, number: int, after: Position) -> FeedPage:
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                return await self._page(number, after)
-        except (Unavailable, TimeoutError):
-            return FeedPage((), after)
+async def _head_in_time(feed: Feed, at: int) -> Position:
+    """Its head; a given offset if it does not respond in time. Raises: LogReplaced."""
+    try:
+        async with asyncio.timeout(LOOK_PATIENCE_S):
+            return await of_part(feed.partition, feed.head)
+    except (Unavailable, TimeoutError):
+        return Position(feed.partition, at)
+
+
+async def _page(feed: Feed, after: Position) -> FeedPage:
+    try:
+        return await of_part(feed.partition, feed.read, after, MOST_IN_CUT)
+    except PartitionSplit:  # its events go on in its parts, from the next cut on
+        return FeedPage((), after)
+
+
+async def _page_in_time(feed: Feed, after: Position) -> FeedPage:
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await _page(feed, after)
+    except (Unavailable, TimeoutError):
+        return FeedPage((), after)
 
 
 async def _nothing(number: int, at: int) -> FeedPage:
