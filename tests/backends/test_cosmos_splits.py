@@ -12,7 +12,9 @@ import pytest
 
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold import App, Reactor, operate
+from twofold.ambient import Ambient
 from twofold.app import Running
+from twofold.backends.connect import connect
 from twofold.backends.cosmos import CosmosLog
 from twofold.backends.cosmos import part as cosmos_part
 from twofold.backends.ports import LogStore
@@ -20,6 +22,8 @@ from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
 from twofold.messages import Position, Receipt, Token
+from twofold.operate.copy import copying
+from twofold.progress import no_progress
 from twofold.telemetry import metrics
 from twofold.testing.conformance.bank import (
     Balance,
@@ -238,6 +242,38 @@ async def test_a_reactor_that_begins_now_misses_no_later_event_of_any_part(
         for id_ in (busy, idle):
             history = await running.history(f"account-to {id_}")
             assert [one.event.amount for one in history[-1:]] == [100]
+    await rows.close()
+
+
+async def test_a_reactor_keeps_its_place_in_a_copy_although_its_partition_splits_meanwhile(
+    place: InCosmos, log: CosmosLog, other_log: CosmosLog, tmp_path: Path
+) -> None:
+    """Its checkpoint is in the parts, of which the process that copies has not learned. Else it would react again."""
+    rows = await place.open_rows()
+    target = await connect(f"sqlite:///{tmp_path}/copy.db", Ambient())
+    copy = await copying(other_log, target, [forwarding.follows])
+    async with bank.open(log, read_store=rows) as running:
+        for id_ in "abcdef":
+            await running.execute(accounts, id_, Deposit(1, to=f"to {id_}"))
+        await running.settled(timeout_s=60)
+        keep: Any = copy.imported.keep
+
+        async def keep_and_split(*args: Any) -> None:
+            await keep(*args)
+            if len(list(feeds(log))) == len(list(feeds(other_log))):
+                place.split(0)
+                await log.refresh()
+                await running.settled(timeout_s=60)
+                checkpoints = await log.checkpoints.all_partitions(forwarding.follows)
+                assert [one.follower.partition for one in checkpoints] == list(feeds(log))
+
+        copied: Any = copy.imported
+        copied.keep = keep_and_split
+        await copy.run(no_progress)
+    found = await target.checkpoints.read(forwarding.follows)
+    assert found is not None
+    assert found.position == await target.head()
+    await target.close()
     await rows.close()
 
 

@@ -30,6 +30,7 @@ from twofold.feed.partitions import (
     ends,
     feeds,
     learn,
+    leaves_of,
     partition_of,
     parts_of,
     related,
@@ -426,6 +427,26 @@ def test_a_call_waits_for_no_event_of_other_streams_in_a_part_that_has_gone_on(s
     splits.run(main)
 
 
+def test_a_part_that_splits_as_its_end_is_read_is_followed_in_its_own_parts(splits: Splits) -> None:
+    """What has got that far is in one of them: they are waited for, and not the partition that no longer grows."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            await fill(running)
+            splits.split()
+            await refresh(log)
+            for id_ in IDS:
+                await running.execute(profiles, id_, Rename(f"later {id_}"))
+            newest = max(end.offset for end in await ends(log, log))
+            splits.world.split(0.9)  # the last one; unknown here
+            found = await located(log, [Position(1, newest)])
+            assert {place.partition for place in found} == set(leaves_of(log, 1))
+            assert len(found) == 3
+
+    splits.run(main)
+
+
 def test_a_follower_that_finds_its_checkpoint_gone_asks_first_whether_its_partition_has_split(splits: Splits) -> None:
     async def main() -> None:
         knows, stale = await splits.log(), await splits.log()
@@ -682,6 +703,30 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_its_part(splits:
                         assert await running.get(cards, id_, after=token) is not None  # the other part has no news
                         with pytest.raises(InvalidToken, match="beyond the end of the log"):
                             await running.check_token(Token(token.log_id, Position(former, 1 << 40)))
+
+    splits.run(main)
+
+
+def test_a_token_of_the_former_partition_is_read_by_a_process_that_learns_of_the_split_from_the_rows(
+    splits: Splits,
+) -> None:
+    """It waits for no event of the other part, which ends before."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows) as one, opened(splits, stale, work=False) as other:
+            await fill(one)
+            splits.split()
+            await refresh(knows)
+            id_ = next(id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_)))
+            done = await one.execute(profiles, id_, Rename("later"))
+            await one.settled(timeout_s=60)
+            assert isinstance(stale, Splitting)
+            assert len(stale.parents()) == 2
+            token = Token(knows.log_id, Position(1, done.receipt.position.offset))
+            row = await other.get(cards, id_, after=token, wait_s=0)
+            assert row is not None
+            assert row.name == "later"
 
     splits.run(main)
 

@@ -10,7 +10,7 @@ from twofold.errors import Contended, LeaseLost
 from twofold.feed.checkpoints import Checkpoint, FollowerId
 from twofold.feed.feed import Feed, FeedPage, PartitionSplit
 from twofold.feed.follow import Following, Look
-from twofold.feed.partitions import feed_of, has_passed, leaves_of, related
+from twofold.feed.partitions import has_passed, heads, parts_of, related
 from twofold.messages import Position
 
 
@@ -49,11 +49,10 @@ async def located(log: Feed, events: Sequence[Position]) -> Sequence[Position]:
     """
     found: list[Position] = []
     for event in {event.partition: event for event in sorted(events)}.values():
-        leaves = leaves_of(log, event.partition)
-        if list(leaves) == [event.partition]:
+        if not parts_of(log, event.partition):
             found.append(event)
         else:
-            ends = [await feed_of(log, leaf).head() for leaf in leaves]
+            ends = await heads(log, event.partition)
             found += [min(end, Position(end.partition, event.offset)) for end in ends]
     return found
 

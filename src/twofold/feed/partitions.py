@@ -141,14 +141,24 @@ def feed_of(log: Feed, partition: int) -> Feed:
     raise InvalidToken(f"this log has no partition {partition}")
 
 
+async def heads(log: Feed, partition: int) -> Sequence[Position]:
+    """The newest event of a partition; if it has split, of each of its parts.
+
+    Raises: Unavailable, LogReplaced; InvalidToken when the log has no such partition.
+    """
+    return await _heads(log, lambda: leaves_of(log, partition))
+
+
 async def ends(log: Feed, feed: Feed) -> Sequence[Position]:
     """The newest event of each partition that a feed is made of. Raises: Unavailable, LogReplaced."""
-    if feed.partition != log.partition:
-        return [await feed.head()]
+    return await _heads(log, lambda: list(feeds(log))) if feed.partition == log.partition else [await feed.head()]
+
+
+async def _heads(log: Feed, partitions: Callable[[], Sequence[int]]) -> Sequence[Position]:
     while True:
-        parts = list(feeds(log).values())
-        found = [await part.head() for part in parts]
-        if parts == list(feeds(log).values()):  # else one has split, and its parts may have got further
+        those = partitions()
+        found = [await feed_of(log, one).head() for one in those]
+        if partitions() == those:  # else one has split, and its parts may have got further
             return found
 
 

@@ -13,9 +13,9 @@ from hashlib import blake2b
 
 from twofold.backends.ports import LogStore
 from twofold.errors import BatchRefused, ConfigurationError, InvalidInput
-from twofold.feed.checkpoints import FollowerId
+from twofold.feed.checkpoints import Checkpoint, FollowerId, Parked
 from twofold.feed.feed import Feed, pages
-from twofold.feed.partitions import covered_by, feed_of, partition_of, partitions_of
+from twofold.feed.partitions import ancestors, covered_by, feed_of, learn, partition_of, partitions_of
 from twofold.messages import Entry, Position, Stream
 from twofold.progress import Progress
 from twofold.write.copies import Export, Exports, Import, Imports, KeptCommand, check_complete
@@ -137,19 +137,29 @@ class Copy:
 
     async def _reached(self, reactor: FollowerId, upto: Position) -> Position | None:
         """Up to where it has handled everything, in the order in which the source is copied; None if it never ran."""
-        done: list[Position] = []
-        for partition in partitions_of(self.source, spread=True):
-            follower = reactor.in_partition(partition)
-            there = await self.source.checkpoints.read(follower)
-            if there is None or there.log_id != self.source.log_id:
-                return None
-            feed = feed_of(self.source, partition)
-            waiting = await self.source.checkpoints.parked(follower)
-            done.append(min([there.position, *(feed.before(parked.position) for parked in waiting)]))
+        there = await self.source.checkpoints.all_partitions(reactor)
+        waiting = {one.follower: await self.source.checkpoints.parked(one.follower) for one in there}
+        now = await self.source.checkpoints.all_partitions(reactor)
+        if [one.follower for one in now] != [one.follower for one in there]:  # one has split, with what is parked in it
+            return await self._reached(reactor, upto)
+        await learn(self.source, [follower.partition for follower in waiting])
+        if any(one.log_id != self.source.log_id for one in there) or not self._is_everywhere(there):
+            return None
+        done = [self._before_parked(one, waiting[one.follower]) for one in there]
         if len(done) == 1 and done[0].partition == upto.partition:
             return min(upto, done[0])
         merged, *_ = await covered_by(self.source, done)
         return min(upto, merged)
+
+    def _is_everywhere(self, checkpoints: Sequence[Checkpoint]) -> bool:
+        """Whether a reactor has begun in every partition, perhaps before it split."""
+        has = {one.follower.partition for one in checkpoints}
+        leaves = partitions_of(self.source, spread=True)
+        return all(has & {leaf, *ancestors(self.source, leaf)} for leaf in leaves)
+
+    def _before_parked(self, checkpoint: Checkpoint, waiting: Sequence[Parked]) -> Position:
+        feed = feed_of(self.source, checkpoint.follower.partition)
+        return min([checkpoint.position, *(feed.before(parked.position) for parked in waiting)])
 
     async def _in_the_copy(self, upto: Position) -> dict[int, Position]:
         """For each partition of the copy: the place of the last of those events of the source that are in it."""

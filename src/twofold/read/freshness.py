@@ -13,7 +13,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, learn, leaves_of
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, heads, learn, leaves_of, parts_of
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -74,15 +74,11 @@ class Freshness:
 
     async def _head(self, token: Token) -> Position:
         """The end of a token's partition, or of the part that has come the farthest: it may name a former partition."""
-        known, leaves = list[int](), leaves_of(self._log, token.position.partition)
-        heads = list[Position]()
-        while leaves != known:  # reading an end can be how this process learns of a split
-            try:
-                heads = [await feed_of(self._log, leaf).head() for leaf in leaves]
-            except InvalidToken as error:
-                raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
-            known, leaves = list(leaves), leaves_of(self._log, token.position.partition)
-        return max(heads, key=lambda end: end.offset)
+        try:
+            found = await heads(self._log, token.position.partition)
+        except InvalidToken as error:
+            raise InvalidToken(f"the token's position is {token.position}: {error}", str(token)) from None
+        return max(found, key=lambda end: end.offset)
 
     async def at_least(self, token: Token | None, wait_s: float, look: Callable[[], Awaitable[F]]) -> Fresh[F]:
         """Read until the checkpoints of the snapshot cover the token, for at most `wait_s` seconds (G6).
@@ -93,14 +89,15 @@ class Freshness:
             raise InvalidQuery(f"wait_s must be a number of seconds from 0 to {MAX_WAIT_S:g}, not {wait_s!r:.80}")
         clock = asyncio.get_running_loop().time
         deadline, position, checked = clock() + wait_s, None, False
+        named: list[int] = [] if token is None else [token.position.partition]
+        leaves: Sequence[int] = ()
         elsewhere: Collection[int] = ()
-        if self._splits and token is not None:
-            await learn(self._log, [token.position.partition])
-            elsewhere = await self._parts_without(token)
         while True:
-            result = await look()
+            result: F = await look()
             if self._splits:
-                await learn(self._log, [one.follower.partition for one in result.checkpoints])
+                await learn(self._log, [*named, *(one.follower.partition for one in result.checkpoints)])
+                if token is not None and leaves != (now := leaves_of(self._log, token.position.partition)):
+                    elsewhere, leaves = await self._parts_without(token), now
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)
@@ -121,11 +118,10 @@ class Freshness:
 
     async def _parts_without(self, token: Token) -> Collection[int]:
         """The parts of a token's partition that end before it, so that its event is in another one."""
-        leaves = leaves_of(self._log, token.position.partition)
-        if list(leaves) == [token.position.partition]:
+        if not parts_of(self._log, token.position.partition):
             return ()
-        ends = [await feed_of(self._log, leaf).head() for leaf in leaves]
-        return {end.partition for end in ends if end.offset < token.position.offset}
+        found = await heads(self._log, token.position.partition)
+        return {end.partition for end in found if end.offset < token.position.offset}
 
     async def _position(self, checkpoint: Checkpoint, token: Token, elsewhere: Collection[int]) -> Position | None:
         """The first position of this follower that includes the token's event; None if that is not fixed yet.
