@@ -17,6 +17,7 @@ from twofold.app import Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
+from twofold.cli.rebuild import _with_bar
 from twofold.errors import Contended, InvalidToken, NotSettled, ReadModelBehind
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
@@ -874,6 +875,50 @@ def test_a_split_between_the_pages_of_a_comparison(splits: Splits, monkeypatch: 
                 report = await verified(operator)
             assert (report.rows, report.equal) == (len(IDS), True)
             assert sorted(at.partition for at in report.end) == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_a_difference_is_traced_although_its_partition_splits_before_another_one_is_found(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some rows were compared at places in the former partition, others at places in its parts."""
+    monkeypatch.setattr(verify, "PAGE_ROWS", 2)
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            await running.settled(timeout_s=60)
+            [rows] = [table for table in splits.world.storage.in_rows.tables.values() if table]
+            for key, (id_, _, *more) in rows.items():
+                rows[key] = (id_, "nobody", *more)
+            async with directory.look(
+                await splits.log(), read_store=SplitMeanwhile(splits), ambient=splits.world.ambient
+            ) as operator:
+                report = await verified(operator)
+            assert report.counts == {"missing": 0, "extra": 0, "different": len(IDS)}
+            for one in report.differences:
+                assert one.since is not None
+                assert one.since.event == f"profile-{one.key[0]}@1"
+
+    splits.world.loop.run_until_complete(main())  # that the rows were changed breaks promises
+
+
+def test_the_progress_of_a_rebuild_goes_on_in_the_parts_of_a_partition(splits: Splits) -> None:
+    """Another process has handed it over, which this one learns as it begins."""
+
+    async def main() -> None:
+        async with opened(splits, await splits.log()) as running:
+            await fill(running)
+            await running.settled(timeout_s=60)
+            async with directory.look(
+                await splits.log(), read_store=splits.rows, ambient=splits.world.ambient
+            ) as operator:
+                splits.split()
+                await refresh(running.log)
+                await running.settled(timeout_s=60)
+                await _with_bar(operator, cards, from_scratch=True, quiet=True)
+                assert sorted(feeds(operator.log)) == [2, 3, 4]
 
     splits.run(main)
 

@@ -16,7 +16,7 @@ from twofold.cli.output import err, out, print_json, progress, shown_positions
 from twofold.cli.target import AppName, AsJson, ReadStore, Store, run, targeted
 from twofold.errors import InvalidInput, NameHeld, TwofoldError
 from twofold.feed.checkpoints import FollowerId, Parked
-from twofold.feed.partitions import feed_of, partitions_of
+from twofold.feed.partitions import feed_of, partitions_of, place_in
 from twofold.messages import Position
 from twofold.operate.keys import key_of
 from twofold.read.projection import Projection, key_text
@@ -101,27 +101,27 @@ async def _build(
 
 
 async def _with_bar(running: Running, projection: Projection[Any], from_scratch: bool, quiet: bool) -> None:
-    at = {} if from_scratch else await _positions(running, projection)
-    spread = partitions_of(running.log, spread=running.app.folding(projection).spreads)
-    at = {number: at.get(number, Position(number, 0)) for number in spread}
+    log, reached = running.log, [] if from_scratch else await _positions(running, projection)
+    spread = partitions_of(log, spread=running.app.folding(projection).spreads)
+    at = {number: place_in(log, number, reached) for number in spread}
     began, done, pace = time.monotonic(), 0, ""
-    total = sum([await feed_of(running.log, number).behind(place) for number, place in at.items()])
+    total = sum([await feed_of(log, number).behind(place) for number, place in at.items()])
     rebuilding = operate.rebuild(running, projection, from_scratch=from_scratch, note=err.print)
     with progress(quiet) as bar:
         task = bar.add_task(str(projection.follows), total=total, completed=0, pace=pace)
         async with aclosing(rebuilding) as positions:
             async for position in positions:
                 number = position.partition
-                done += await feed_of(running.log, number).distance(at[number], position)
-                at[number] = max(at[number], position)
+                before = place_in(log, number, at.values())  # in a former partition, if one has split meanwhile
+                done += await feed_of(log, number).distance(before, position)
+                at[number] = max(before, position)
                 pace = _pace(done, time.monotonic() - began)
                 bar.update(task, completed=done, total=max(done, total), pace=pace)
         bar.update(task, completed=1, total=1, pace=pace)
 
 
-async def _positions(running: Running, projection: Projection[Any]) -> dict[int, Position]:
-    checkpoints = await running.rows.checkpoints.all_partitions(projection.follows)
-    return {one.follower.partition: one.position for one in checkpoints}
+async def _positions(running: Running, projection: Projection[Any]) -> list[Position]:
+    return [one.position for one in await running.rows.checkpoints.all_partitions(projection.follows)]
 
 
 def _pace(events: int, seconds: float) -> str:

@@ -94,6 +94,16 @@ def leaf_of(log: Feed, partition: int, id: str) -> int:
     return next(part for part in parts_of(log, partition) if part == leaf or part in ancestors(log, leaf))
 
 
+def place_in(log: Feed, partition: int, positions: Iterable[Position]) -> Position:
+    """How far a reader at these positions is in a partition: where it was in the one that it was a part of, if need be.
+
+    At its beginning if none of the positions concerns it.
+    """
+    at = {position.partition: position.offset for position in positions}
+    kin = [partition, *reversed(ancestors(log, partition))]
+    return Position(partition, next((at[one] for one in kin if one in at), 0))
+
+
 async def learn(log: Feed, partitions: Iterable[int]) -> None:
     """Learn of new partitions, if some of these are not known. Raises: Unavailable."""
     if isinstance(log, Splitting) and max(partitions, default=0) > len(log.parents()):

@@ -11,7 +11,7 @@ import msgspec
 from twofold.codec import Codec
 from twofold.feed.checkpoints import Parked
 from twofold.feed.feed import Feed
-from twofold.feed.partitions import feed_of
+from twofold.feed.partitions import feed_of, place_in
 from twofold.messages import Position, Recorded
 from twofold.progress import Progress
 from twofold.read.columns import Values
@@ -55,9 +55,12 @@ async def trace(
     columns that differ at the end; the result is the event after the last of these. If the fold never matched, it is
     the row's first event. A row without events has no result.
     """
-    courses = {suspect.key: _Course(projection, suspect) for suspect in suspects}
+    newest = max((suspect.at for suspect in suspects), key=lambda at: max(place.partition for place in at))
+    partitions = [place.partition for place in newest]  # where one has split between two pages, those of the later one
+    places = {one.key: [place_in(log, partition, one.at) for partition in partitions] for one in suspects}
+    courses = {suspect.key: _Course(projection, suspect, places[suspect.key]) for suspect in suspects}
     selector, parked = Selector(projection, codec, courses.__contains__), ParkedKeys(left_out)
-    ends = [max(places) for places in zip(*(suspect.at for suspect in suspects), strict=True)]
+    ends = [max(of_one) for of_one in zip(*places.values(), strict=True)]
     feeds = [feed_of(log, end.partition) for end in ends]
     lengths = [await feed.distance(Position(feed.partition, 0), end) for feed, end in zip(feeds, ends, strict=True)]
     before = 0
@@ -74,11 +77,11 @@ async def trace(
 
 
 class _Course:
-    """Traces one row through the feed."""
+    """Traces one row through the feed, up to a place in each partition."""
 
-    def __init__(self, projection: Projection[Any], suspect: Suspect) -> None:
+    def __init__(self, projection: Projection[Any], suspect: Suspect, upto: Sequence[Position]) -> None:
         self._projection, self._suspect = projection, suspect
-        self._upto = {place.partition: place for place in suspect.at}
+        self._upto = {place.partition: place for place in upto}
         self._values: Values | None = None
         self._ever = suspect.agrees(None)
         self.since: Since | None = None
