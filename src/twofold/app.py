@@ -316,9 +316,9 @@ class Running:
 
     async def stop(self) -> None:
         """Finish what was accepted, and release the checkpoints."""
+        workers, self._workers = self._workers, []  # at once: now a partition that splits gets no new ones
         await asyncio.gather(self.watching.stop(), self.views.stop())
-        await asyncio.gather(*[worker.stop() for worker in self._workers])
-        self._workers.clear()
+        await asyncio.gather(*[worker.stop() for worker in workers])
         await asyncio.gather(self.caller.close(), self.commits.close())
 
     async def execute(

@@ -18,7 +18,7 @@ from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.cli.rebuild import _with_bar
-from twofold.errors import Contended, InvalidToken, NotSettled, ReadModelBehind
+from twofold.errors import Closed, Contended, InvalidToken, NotSettled, ReadModelBehind
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -287,6 +287,44 @@ def test_an_app_is_opened_by_a_process_that_does_not_know_of_a_split_that_was_ha
                 await inherit(splits.rows.checkpoints, CARD.in_partition(part), knows, "one")
         async with opened(splits, stale, work=False) as running:
             assert {one.follower_id.partition for one in running.followers} == {*splits.partitions()} == {2, 3, 4}
+
+    splits.run(main)
+
+
+def test_a_process_that_learns_of_a_split_as_it_stops_begins_nothing_new(splits: Splits) -> None:
+    """Followers of the parts would go on after the App was closed, and hold their checkpoints."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log) as running:
+            await fill(running)
+            await running.settled(timeout_s=60)
+            splits.split()
+            [first, *_] = running._workers
+            stop = first.stop
+
+            async def stopped() -> None:
+                await stop()
+                await refresh(log)
+
+            first.stop = stopped
+        assert sorted(feeds(log)) == [2, 3, 4]
+        names = [task.get_name() for task in splits.world.loop._tasks if not task.done()]
+        assert [name for name in names if name.startswith("twofold")] == []
+
+    splits.run(main)
+
+
+def test_an_app_that_is_closed_appends_to_no_part_that_is_new_since_then(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log) as running:
+            await fill(running)
+        splits.split()
+        await refresh(log)
+        for id_ in IDS:
+            with pytest.raises(Closed):
+                await running.execute(profiles, id_, Rename("too late"))
 
     splits.run(main)
 

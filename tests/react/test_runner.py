@@ -9,7 +9,7 @@ import pytest
 
 from twofold.ambient import Ambient
 from twofold.backends.memory import MemoryLog
-from twofold.errors import LeaseLost, LogReplaced, Rejected, Unavailable
+from twofold.errors import Closed, LeaseLost, LogReplaced, Rejected, Unavailable
 from twofold.failures import mark_of_user_code
 from twofold.feed import parking_limit
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
@@ -260,7 +260,17 @@ def test_g7_what_an_operator_has_to_decide_on_does_not_hold_up_new_events() -> N
     virtual_time.run(main())
 
 
-@pytest.mark.parametrize("error", [Unavailable, LogReplaced, TimeoutError])
+async def test_g7_a_log_that_is_closed_while_its_reactor_acts_parks_nothing() -> None:
+    """It says nothing about the reaction, which an operator would otherwise find among those that fail."""
+    log, target = MemoryLog(), Target(Closed("the log"))
+    await deposited(log, "a", 1, to="b")
+    claim, runner = await holding(log), target.runner(log)
+    with pytest.raises(Closed):
+        await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
+    assert await parked(log) == []
+
+
+@pytest.mark.parametrize("error", [Unavailable, Closed, LogReplaced, TimeoutError])
 @pytest.mark.parametrize("where", ["decide", "react"])
 async def test_g7_what_user_code_raises_parks_its_stream_and_no_other(error: type[Exception], where: str) -> None:
     """Even an error of twofold's own, which from the store would make the whole reactor wait, or stop it."""
@@ -285,7 +295,7 @@ async def test_g7_what_user_code_raises_parks_its_stream_and_no_other(error: typ
     await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
     assert done == ["good"]
     assert [(one.key, one.error) for one in await parked(log)] == [
-        (f"account-{id_}", f"{error.__name__}: no") for id_ in "ac"
+        (f"account-{id_}", f"{error.__name__}: {error('no')}") for id_ in "ac"
     ]
 
 

@@ -8,9 +8,9 @@ import apsw
 import asyncpg
 import pytest
 
-from twofold import App, RowParked, Running, operate
+from twofold import App, Projection, Recorded, RowParked, Running, operate
 from twofold.read.rollup import Rollup, count, total
-from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
+from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, deposited
 
 MOST = 100
 bank = App("bank", deciders=[accounts], projections=[balances])
@@ -75,6 +75,39 @@ async def test_g7_a_row_that_the_store_refuses_is_parked_alone(store: Store) -> 
         assert (len(found.done), found.events) == (1, 2)
         assert await running.get(balances, "s11") == Balance("s11", 122, 4)
         assert (await operate.verify(running, balances)).equal
+
+
+async def test_g7_a_row_that_is_refused_at_an_earlier_event_waits_from_there(store: Store) -> None:
+    """It was parked at a later one when a stream that waited for something else was retried."""
+    log, read_store, refuse = store
+    broken = True
+
+    def all_of_them(event: Deposited, recorded: Recorded) -> str:
+        if broken and recorded.stream.id == "s1":
+            raise LookupError("no key")
+        return "all"
+
+    def add(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+        return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+    together = Projection("balance", Balance, add, key=all_of_them)
+    async with App("bank", deciders=[accounts], projections=[together]).open(
+        log, read_store=read_store, work=False
+    ) as running:
+        await refuse(True)
+        for number, amount in enumerate((60, 70, 50)):
+            await deposited(running.log, f"s{number}", amount)
+        await folded(running)
+        assert {one.parked.key for one in await running.parking.list()} == {"account-s1", '["all"]'}
+        broken = False
+        assert (await running.parking.retry("balance", "account-s1")).events == 1
+        [waits] = await running.parking.list()
+        assert (waits.parked.key, waits.event and waits.event.stream) == ('["all"]', "account-s1")
+        assert (await operate.verify(running, together)).equal
+        await refuse(False)
+        assert (await running.parking.retry("balance")).events == 2
+        assert await running.get(together, "all") == Balance("all", 180, 3)
+        assert (await operate.verify(running, together)).equal
 
 
 @dataclass(frozen=True)

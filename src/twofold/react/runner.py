@@ -13,7 +13,16 @@ import msgspec
 
 from twofold.ambient import Ambient
 from twofold.codec import Codec
-from twofold.errors import LeaseLost, LogReplaced, NewerSchema, OutcomeUnknown, Rejected, Unavailable, VersionConflict
+from twofold.errors import (
+    Closed,
+    LeaseLost,
+    LogReplaced,
+    NewerSchema,
+    OutcomeUnknown,
+    Rejected,
+    Unavailable,
+    VersionConflict,
+)
 from twofold.failures import failure, is_of_user_code
 from twofold.feed.checkpoints import Checkpoints, Claim, Parked, parked_again
 from twofold.feed.feed import Feed, FeedPage, pages
@@ -28,7 +37,7 @@ COMMANDS_AT_ONCE = 64
 PAUSES_S = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 MOST_TRIES = len(PAUSES_S) + 1
 POLL_S = 0.02
-NOT_JUST_NOW = (Unavailable, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
+NOT_JUST_NOW = (Unavailable, Closed, OutcomeUnknown, VersionConflict, LogReplaced, NewerSchema)
 
 Command = tuple[str, To]
 T = TypeVar("T")

@@ -147,6 +147,7 @@ class Projector:
                 self.projection,
                 self._store,
                 lambda key: folding.events_of(key, page.entries),
+                lambda key: None,  # a row that is parked is not folded
                 now=self._ambient.now(),
             )
             next_one = self._limit.first_too_many(changes.parked)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from twofold.errors import BatchRefused
-from twofold.feed.checkpoints import parked_again
+from twofold.feed.checkpoints import Parked, parked_again
 from twofold.messages import Recorded
 from twofold.read.columns import Values
 from twofold.read.projection import Key, Projection, key_text
@@ -20,19 +20,20 @@ async def without_refused(
     projection: Projection[Any],
     store: ReadStore,
     events_of: Callable[[Key], Sequence[Recorded]],
+    waiting: Callable[[str], Parked | None],
     *,
     now: datetime,
 ) -> Changes:
     """The changes without what the store refuses: such a row stays as it was before the event that is now parked.
 
-    `events_of` returns the events that a row was folded from. Raises: the error, if it was not caused by a row.
+    `events_of` returns the events that a row was folded from, `waiting` how a row's key was parked until now: from a
+    later event, perhaps. Raises: the error, if it was not caused by a row.
     """
     guilty = await _refused(store, projection, [(k, row) for k, row in changes.rows.items() if row is not None])
     if not guilty:
         raise error
-    rows, parked = dict(changes.rows), list(changes.parked)
+    rows, parked, unparked = dict(changes.rows), list(changes.parked), list(changes.unparked)
     before = await store.rows(projection.table, sorted(guilty))
-    waited = {one.key: one for one in changes.unparked if one.kind == "row"}
     for key, why in guilty.items():
         values, event = await _last_kept(store, projection, key, before.get(key), events_of(key))
         del rows[key]
@@ -40,8 +41,11 @@ async def without_refused(
             rows[key] = values
         name, refusal = key_text(key), ValueError(f"the store cannot keep the row: {why}")
         parked = [one for one in parked if (one.kind, one.key) != ("row", name)]
-        parked.append(parked_again(waited.get(name), refusal, "row", name, event.position, now))
-    return Changes(rows, parked, changes.unparked)
+        was = waiting(name)
+        parked.append(parked_again(was, refusal, "row", name, event.position, now))
+        if was is not None and was not in unparked:
+            unparked.append(was)
+    return Changes(rows, parked, unparked)
 
 
 async def _refused(store: ReadStore, projection: Projection[Any], rows: Sequence[tuple[Key, Values]]) -> dict[Key, str]:

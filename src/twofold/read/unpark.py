@@ -72,6 +72,7 @@ class Unparking:
                     self.projection,
                     self._store,
                     collected.events.__getitem__,
+                    lambda key: collected.entry("row", key),
                     now=self._ambient.now(),
                 )
                 if {one.key for one in changes.parked} & {key_text(key) for key in collected.overtaken}:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
+from twofold.errors import Closed
 from twofold.feed.feed import Feed
 from twofold.feed.partitions import Parts, feeds
 from twofold.messages import Append, Position, Receipt
@@ -27,6 +28,7 @@ class Commits:
     def __init__(self, log: LogAndFeed, mark: Callable[[Position], None] | None = None) -> None:
         self._log, self._mark, self._parts = log, mark, log if isinstance(log, Parts) else None
         self._of: dict[int, GroupCommit | Apart] = {}
+        self._closed = False
         self.follow_splits()
 
     def follow_splits(self) -> None:
@@ -51,9 +53,12 @@ class Commits:
 
     def append(self, append: Append) -> Awaitable[Receipt]:
         """Raises: like `GroupCommit.append`."""
+        if self._closed:  # the group of a partition that is new since then is not
+            raise Closed("the log")
         partition = self._log.partition if self._parts is None else self._parts.partition_of(append.stream.id)
         return self._of[partition].append(append)
 
     async def close(self) -> None:
         """Write what is queued, and refuse further appends."""
+        self._closed = True
         await asyncio.gather(*(one.close() for one in self._of.values()))
