@@ -21,7 +21,7 @@ from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
-from twofold.messages import Position, Receipt, Token
+from twofold.messages import BEGINNING, Position, Receipt, Token
 from twofold.operate.copy import copying
 from twofold.progress import no_progress
 from twofold.telemetry import metrics
@@ -245,21 +245,21 @@ async def test_a_reactor_that_begins_now_misses_no_later_event_of_any_part(
     await rows.close()
 
 
-async def test_a_reactor_keeps_its_place_in_a_copy_although_its_partition_splits_meanwhile(
-    place: InCosmos, log: CosmosLog, other_log: CosmosLog, tmp_path: Path
+@pytest.mark.parametrize("waits", [False, True], ids=["done", "parked"])
+@pytest.mark.parametrize("moment", ["the events are copied", "the checkpoints are read"])
+async def test_a_reactor_keeps_its_place_in_a_copy_although_its_partition_splits(
+    place: InCosmos, log: CosmosLog, other_log: CosmosLog, tmp_path: Path, waits: bool, moment: str
 ) -> None:
-    """Its checkpoint is in the parts, of which the process that copies has not learned. Else it would react again."""
+    """Its checkpoint, and what is parked, are in the parts then, of which the process that copies has not learned."""
     rows = await place.open_rows()
     target = await connect(f"sqlite:///{tmp_path}/copy.db", Ambient())
     copy = await copying(other_log, target, [forwarding.follows])
     async with bank.open(log, read_store=rows) as running:
         for id_ in "abcdef":
-            await running.execute(accounts, id_, Deposit(1, to=f"to {id_}"))
+            await deposited(log, id_, -1 if waits else 1, to=f"to {id_}")
         await running.settled(timeout_s=60)
-        keep: Any = copy.imported.keep
 
-        async def keep_and_split(*args: Any) -> None:
-            await keep(*args)
+        async def split() -> None:
             if len(list(feeds(log))) == len(list(feeds(other_log))):
                 place.split(0)
                 await log.refresh()
@@ -267,12 +267,21 @@ async def test_a_reactor_keeps_its_place_in_a_copy_although_its_partition_splits
                 checkpoints = await log.checkpoints.all_partitions(forwarding.follows)
                 assert [one.follower.partition for one in checkpoints] == list(feeds(log))
 
-        copied: Any = copy.imported
-        copied.keep = keep_and_split
+        where, name = (
+            (copy.imported, "keep") if moment == "the events are copied" else (other_log.checkpoints, "parked")
+        )
+        usual: Any = getattr(where, name)
+
+        async def after_it_has_split(*args: Any) -> Any:
+            await split()
+            return await usual(*args)
+
+        setattr(where, name, after_it_has_split)
         await copy.run(no_progress)
+        setattr(where, name, usual)
     found = await target.checkpoints.read(forwarding.follows)
     assert found is not None
-    assert found.position == await target.head()
+    assert found.position == (BEGINNING if waits else await target.head())
     await target.close()
     await rows.close()
 
