@@ -7,22 +7,24 @@ from contextlib import closing
 import pytest
 
 from simulated.directory import IN_THE_DIRECTORY
+from simulated.letters import IN_THE_OFFICE
 from twofold.messages import Position
-from twofold.testing.simulation.history import History
+from twofold.testing.simulation.history import EFFECTS_WITHIN_S, History
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.readers import Reader
+from twofold.testing.simulation.scenario import Scenario
 
 
-def quiet(splits: bool) -> Plan:
+def quiet(scenario: Scenario = IN_THE_DIRECTORY, *, splits: bool = False) -> Plan:
     """One process and no steps."""
-    drawn = draw(IN_THE_DIRECTORY, 1, partitions=2, splits=splits)
+    drawn = draw(scenario, 1, partitions=2, splits=splits)
     return type(drawn)(drawn.scenario, drawn.schedule, 1, [], partitions=2, splits=splits)
 
 
 @pytest.mark.parametrize("asked", [False, True])
 def test_a_process_that_was_asked_to_end_is_not_at_rest(asked: bool) -> None:
     """It still runs, but the next version that takes its place has not begun."""
-    history = History(quiet(splits=False))
+    history = History(quiet())
 
     async def main() -> None:
         server = history.world.start(0, history.world.app)
@@ -58,7 +60,7 @@ def test_a_reader_of_a_partition_that_has_split_unknown_to_it_has_not_seen_all()
 
 
 def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
-    history, arrived = History(quiet(splits=False)), list[int]()
+    history, arrived = History(quiet()), list[int]()
 
     async def main() -> None:
         for number in range(9):
@@ -68,3 +70,17 @@ def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
     with closing(history):
         history.loop.run_until_complete(main())
     assert sorted(arrived) == list(range(9))
+
+
+@pytest.mark.parametrize("moves_on", [True, False])
+def test_the_next_event_of_a_stream_that_fails_gets_all_its_tries_before_it_counts_as_stuck(moves_on: bool) -> None:
+    history = History(quiet(IN_THE_OFFICE))
+    now = history.loop.time
+
+    def retried() -> set[Position]:
+        return {Position(0, 1 + int(now() > EFFECTS_WITHIN_S / 2 and moves_on))}
+
+    history.__dict__ |= {"_retried": retried, "_at_rest": lambda: now() > EFFECTS_WITHIN_S * 1.4}
+    with closing(history):
+        assert history.loop.run_until_complete(history._rests()) is moves_on
+    assert [violation.promise for violation in history.violations] == [] if moves_on else ["engine"]

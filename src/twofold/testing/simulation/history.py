@@ -156,8 +156,10 @@ class History:
 
     async def _rests(self) -> bool:
         within_s = EFFECTS_WITHIN_S if self.plan.scenario.observed.reactors else AT_REST_WITHIN_S
-        deadline = self.loop.time() + within_s
+        deadline, retried = self.loop.time() + within_s, self._retried()
         while not self._at_rest():
+            if retried != (now := self._retried()):  # the next event of a stream that fails gets all its tries
+                deadline, retried = self.loop.time() + within_s, now
             if self.loop.time() > deadline:
                 behind, not_shown = self._behind(), self._not_shown()
                 self.broken(ENGINE, f"not at rest after {within_s:g} s: {behind}")
@@ -300,18 +302,20 @@ class History:
         if self.is_merged and lengths[0] != self.courses.events:
             return False
         are_up = all(server.is_up for server in self.world.servers)
-        return are_up and not (self._behind() or self._in_between() or self._not_shown())
+        return are_up and not (self._behind() or self._retried() or self._not_shown())
 
     def _has_seen_all(self, reader: Reader) -> bool:
         """Others go on with what one has seen of a partition that has split, once it has noticed."""
         is_whole = reader.partition in (0, *self.courses.partitions)
         return reader.has_split or (is_whole and len(reader.seen) == self.courses.lengths()[reader.partition])
 
-    def _in_between(self) -> bool:
-        """Whether effects are still being retried."""
+    def _retried(self) -> set[Position]:
+        """The events whose effects are still being retried."""
         waiting = self.storage.log_waiting()
         names = self.plan.scenario.observed.reactors
-        return any(one.tries < MOST_TRIES for f in waiting if f.name in names for one in waiting[f].values())
+        return {
+            one.position for f in waiting if f.name in names for one in waiting[f].values() if one.tries < MOST_TRIES
+        }
 
     def _behind(self) -> str:
         checkpoints = {**self.storage.row_checkpoints.rows, **self.storage.log_checkpoints()}
