@@ -8,11 +8,14 @@ import pytest
 
 from simulated.directory import IN_THE_DIRECTORY
 from simulated.letters import IN_THE_OFFICE
-from twofold.messages import Position
+from twofold.feed.checkpoints import FollowerId
+from twofold.messages import BEGINNING, Position
+from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.simulation.history import EFFECTS_WITHIN_S, History
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.readers import Reader
 from twofold.testing.simulation.scenario import Scenario
+from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.violations import ENGINE
 
 
@@ -85,3 +88,25 @@ def test_the_next_event_of_a_stream_that_fails_gets_all_its_tries_before_it_coun
     with closing(history):
         assert history.loop.run_until_complete(history._rests()) is moves_on
     assert [violation.promise for violation in history.violations] == ([] if moves_on else [ENGINE])
+
+
+def test_a_claim_whose_release_the_read_store_has_lost_is_left_to_its_lease() -> None:
+    """Its holder has released it, and holds a later one that it has not noticed to be lost."""
+    history, follower = History(quiet()), FollowerId("lost")
+    storage = history.storage
+    storage.keeps_unsynced = storage.syncs_tables_only = True
+
+    async def main() -> None:
+        checkpoints = SimulatedRows(storage).checkpoints
+        await checkpoints.register(follower, storage.log_id, BEGINNING)
+        first = await claimed(checkpoints, follower)
+        await checkpoints.release(first)
+        second = await claimed(checkpoints, follower)
+        storage._draw = lambda: 0.4
+        storage.crash_rows()
+        row = storage.row_checkpoints.rows[follower]
+        assert (row.epoch, row.owner is not None, second.epoch) == (1, True, 2)
+        assert storage.not_released == {first}
+
+    with closing(history):
+        history.loop.run_until_complete(main())

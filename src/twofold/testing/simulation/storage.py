@@ -144,7 +144,7 @@ class Storage:
         self.rows = RowsOnDisk()
         self.in_rows = RowsInspection(self.rows)
         self.watch: Watch
-        self.not_released: set[Claim] = set()  # their holders got an error on release, and rely on the lease expiring
+        self.not_released: set[Claim] = set()  # only their lease expires: an error, or what was lost, was their release
         self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False
@@ -266,7 +266,12 @@ class Storage:
         choice = int(self._draw() * (len(self._unsynced) + 1))
         if choice < len(self._unsynced):
             self._counts["read store went back"] += 1
+            before = {row.follower: row.epoch for row in self.row_checkpoints.rows.values()}
             self.in_rows.restore(self._unsynced[choice][1])
+            rows = self.row_checkpoints.rows.values()
+            self.not_released |= {
+                Claim(row.follower, row.epoch) for row in rows if row.epoch < before.get(row.follower, 0)
+            }
             self.changed()
         self._unsynced.clear()
         self.rows_link.crash(away=True)
