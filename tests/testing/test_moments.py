@@ -16,8 +16,8 @@ from twofold.testing.simulation.invariants.moments import Moments
 TOKEN = Token("log", Position(2, 9))
 
 
-def entry(partition: int, offset: int) -> Entry:
-    return cast(Entry, SimpleNamespace(position=Position(partition, offset)))
+def entry(partition: int, offset: int, version: int = 0) -> Entry:
+    return cast(Entry, SimpleNamespace(position=Position(partition, offset), stream="profile-c", version=version))
 
 
 @pytest.fixture
@@ -31,11 +31,11 @@ def courses() -> Courses:
     return made
 
 
-def moments(courses: Courses, before: dict[int, int]) -> Moments:
+def moments(courses: Courses, before: dict[int, int], token: Token = TOKEN) -> Moments:
     attempt = Attempt(SimpleNamespace(projection="card"), "", "", "", 0.0, 0, key=("c",), lengths_before=before)
     watcher: Any = SimpleNamespace(folds=defaultdict(object, {("card", 3): object(), ("card", 4): object()}))
     attempt.lengths_after = courses.lengths()
-    return Moments(courses, watcher, attempt, TOKEN)
+    return Moments(courses, watcher, attempt, token)
 
 
 def test_an_event_that_came_after_the_read_had_begun_is_not_that_of_its_token(courses: Courses) -> None:
@@ -53,3 +53,17 @@ def test_a_row_of_the_other_part_may_be_as_it_was_before_the_read(courses: Cours
     found = moments(courses, dict(before))
     assert found._since(3)[0] == range(1, 3)
     assert found._since(4)[0] == range(2, 3)
+
+
+def test_an_event_that_was_in_a_range_without_a_number_was_there_before_the_read(courses: Courses) -> None:
+    """Its token names the former partition, and its part got its number while the read waited."""
+    for version in (1, 2):
+        courses.stored("profile-c", version, 1)
+    before = courses.lengths()
+    courses.stored("profile-c", 3, 1)
+    courses.split(5, 4)
+    courses[5].add([entry(5, offset, version) for version, offset in enumerate((5, 9, 12), 1)])
+    assert courses.length_then(5, before) == 2
+    assert not moments(courses, dict(before)).token_is_beyond
+    later = Token("log", Position(2, 12))
+    assert moments(courses, dict(before), later).token_is_beyond

@@ -15,6 +15,7 @@ from twofold.messages import Entry, Position
 
 BITS = 24
 END = (1 << BITS) - 1
+STORED = -1  # among the lengths of the feeds: how many events a container had, also in ranges without a number
 
 
 class Course:
@@ -52,6 +53,7 @@ class Courses:
         self._of = {number: Course() for number in {0, *self.partitions}}
         self.vector: Sequence[int] = [0] * partitions
         self.cuts = 0
+        self._stored: dict[tuple[str, int], int] = {}
 
     def __getitem__(self, partition: int) -> Course:
         return self._of[partition]
@@ -63,7 +65,12 @@ class Courses:
 
     def lengths(self) -> Mapping[int, int]:
         """The current number of events of each feed."""
-        return {number: len(course.entries) for number, course in self._of.items()}
+        return {STORED: len(self._stored), **{number: len(course.entries) for number, course in self._of.items()}}
+
+    def stored(self, stream: str, version: int, events: int) -> None:
+        """A container has stored the newest events of a stream. Their range may have no number yet."""
+        for one in range(version - events + 1, version + 1):
+            self._stored[stream, one] = len(self._stored)
 
     def _by_number(self, id: str) -> int:
         return crc32(id.encode()) % len(self.partitions) + 1 if len(self.partitions) > 1 else 0
@@ -93,9 +100,8 @@ class Courses:
         """The number of events of a feed when the feeds had these lengths, even if it did not exist then."""
         if number in lengths:
             return lengths[number]
-        parent = self.parents[number]
-        before = self.length_then(parent, lengths)
-        return self._of[number].index(self._of[parent].entries[before - 1].position) if before else 0
+        entries = self._of[number].entries
+        return sum(self._stored[entry.stream, entry.version] < lengths[STORED] for entry in entries)
 
     # ---- the merged feed
 

@@ -173,6 +173,8 @@ class Storage:
         assert self.container is not None
         self.clock = by
         outcome, range_ = self.container.commit(append)
+        if isinstance(outcome, Receipt) and not outcome.repeated:
+            self.courses.stored(str(outcome.stream), outcome.version, outcome.events)
         part = self.container.part_of(range_)
         if part is not None:  # otherwise it is seen when the range gets its number
             self.watch.appended(part, [append], [outcome])
