@@ -110,8 +110,10 @@ def _print(results: Sequence[Result], survivors: Sequence[Result], chosen: int, 
 
 
 def _merged(results: Sequence[Result]) -> Sequence[Result]:
+    """Those of earlier runs and of this one. A listed defect that follows the lines it changes is another one."""
     found = {one.defect.name: one for one in [*lists.results(), *results]}
-    return list(found.values())
+    listed = {defect.name for defect in (*lists.by_hand(), *lists.drawn().defects)}
+    return [one for name, one in found.items() if name in listed]
 
 
 if __name__ == "__main__":

@@ -138,6 +138,11 @@ def test_the_reasons_are_those_of_listed_defects() -> None:
     assert lists.harmless().keys() <= {defect.name for defect in [*lists.drawn().defects, *lists.by_hand()]}
 
 
+def test_the_results_are_those_of_listed_defects() -> None:
+    listed = {defect.name for defect in (*lists.by_hand(), *lists.drawn().defects)}
+    assert {result.defect.name for result in lists.results()} == listed
+
+
 def test_a_defect_is_found_again_in_the_nearest_line_that_reads_the_same() -> None:
     defect = next(one for one in python.defects("x.py", "a\nf(1)\n") if one.new == "2")
     assert defect.planted_in("f(1)\na\nb\nc\nf(1)\n") == "f(2)\na\nb\nc\nf(1)\n"
