@@ -95,7 +95,7 @@ def leaf_of(log: Feed, partition: int, id: str) -> int:
 
 
 def place_in(log: Feed, partition: int, positions: Iterable[Position]) -> Position:
-    """How far a reader at these positions is in a partition: where it was in the one that it was a part of, if need be.
+    """How far a reader at these positions is in a partition; if it is new to the reader, in the one that it comes from.
 
     At its beginning if none of the positions concerns it.
     """

@@ -119,8 +119,7 @@ class Rebuild(Disturbing):
         app = world.app
         for _ in range(self.ahead):
             app = upgraded(app, world.partitions)
-        version = app.projections[0].version
-        world.rebuilding[version] += 1
+        world.rebuilding.append(app)
         rows = SimulatedRows(world.storage)
         try:
             log = await connected(world.storage, world.ambient)
@@ -136,7 +135,7 @@ class Rebuild(Disturbing):
         except Exception as error:
             world.watcher.broken(ENGINE, f"{name} raised {error!r}")
         finally:
-            world.rebuilding[version] -= 1
+            world.rebuilding.remove(app)
 
 
 @dataclass(frozen=True, slots=True)

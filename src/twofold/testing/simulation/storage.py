@@ -144,7 +144,7 @@ class Storage:
         self.rows = RowsOnDisk()
         self.in_rows = RowsInspection(self.rows)
         self.watch: Watch
-        self.not_released: set[Claim] = set()  # only their lease expires: an error, or what was lost, was their release
+        self.not_released: set[Claim] = set()  # left to their leases: releasing failed, or the store has lost it
         self.refuses = False
         self.keeps_unsynced = False
         self.syncs_tables_only = False

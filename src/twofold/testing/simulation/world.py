@@ -69,7 +69,7 @@ class World:
         self.known = Knowledge(self.storage, self.watcher)
         self.servers: list[Server] = []
         self.attempts: list[Attempt] = []
-        self.rebuilding: Counter[int] = Counter()
+        self.rebuilding: list[App] = []
         self._context = copy_context()
         self._over = False
         self._begin(schedule)
@@ -153,8 +153,7 @@ class World:
     def versions(self, projection: str) -> set[int]:
         """The versions that some process runs, is about to run, or builds."""
         apps = [app for server in self.servers for app in (server.app, server.next_app)]
-        in_use = {one.version for app in apps for one in app.projections if one.name == projection}
-        return in_use | {version for version, number in self.rebuilding.items() if number}
+        return {one.version for app in (*apps, *self.rebuilding) for one in app.projections if one.name == projection}
 
     # ---- requests of clients
 
