@@ -286,6 +286,21 @@ async def test_a_reactor_keeps_its_place_in_a_copy_although_its_partition_splits
     await rows.close()
 
 
+async def test_a_reactor_that_has_begun_in_some_partitions_has_no_place_in_a_copy(
+    place: InCosmos, log: CosmosLog, tmp_path: Path
+) -> None:
+    """As one that was killed when it began: the copy begins it as `start=` says, in all of them."""
+    await deposited(log, "a", 1)
+    place.split(0)
+    await log.refresh()
+    first, *_ = feeds(log)
+    await log.checkpoints.register(forwarding.follows.in_partition(first), log.log_id, await log.parts[first].head())
+    target = await connect(f"sqlite:///{tmp_path}/copy.db", Ambient())
+    await (await copying(log, target, [forwarding.follows])).run(no_progress)
+    assert await target.checkpoints.read(forwarding.follows) is None
+    await target.close()
+
+
 async def test_a_former_partition_is_read_as_before(place: InCosmos, log: LogStore) -> None:
     """Up to where it was left; the events are the same, at the same positions."""
     for n in range(30):

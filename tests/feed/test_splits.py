@@ -34,6 +34,7 @@ from twofold.feed.partitions import (
     leaves_of,
     partition_of,
     parts_of,
+    place_in,
     related,
 )
 from twofold.feed.standing import Pace
@@ -957,6 +958,40 @@ def test_the_progress_of_a_rebuild_goes_on_in_the_parts_of_a_partition(splits: S
                 await running.settled(timeout_s=60)
                 await _with_bar(operator, cards, from_scratch=True, quiet=True)
                 assert sorted(feeds(operator.log)) == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_a_reader_is_in_a_new_part_where_it_was_in_the_youngest_partition_that_has_it(splits: Splits) -> None:
+    async def main() -> None:
+        log = await splits.log()
+        for pick in (0.0, 0.9):
+            splits.world.split(pick)
+            await refresh(log)
+        newest = max(feeds(log))
+        oldest, parent = ancestors(log, newest)
+        at = [Position(oldest, 5), Position(parent, 9), Position(2, 7)]
+        assert place_in(log, newest, at) == Position(newest, 9)
+        assert place_in(log, newest, [*at, Position(newest, 11)]) == Position(newest, 11)
+        assert place_in(log, newest, at[:1]) == Position(newest, 5)
+        assert place_in(log, newest, at[2:]) == Position(newest, 0)
+
+    splits.run(main)
+
+
+def test_a_token_of_a_part_is_waited_for_although_nobody_has_handed_its_former_partition_over(splits: Splits) -> None:
+    """The process that reads learns of the part from the token alone."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False) as one, opened(splits, stale, work=False) as other:
+            await other.get(cards, "a")  # now it knows the ends for a moment
+            splits.split()
+            await refresh(knows)
+            id_ = next(id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_)))
+            done = await one.execute(profiles, id_, Rename("new"))
+            with pytest.raises(ReadModelBehind):
+                await other.get(cards, id_, after=Token.parse(done.receipt.token), wait_s=0)
 
     splits.run(main)
 

@@ -180,3 +180,28 @@ def test_an_error_while_it_stops_does_not_keep_it_running(error: Exception) -> N
         assert found.owner is None
 
     virtual_time.run(main())
+
+
+def test_one_whose_cancellation_an_error_has_replaced_is_begun_again_unless_it_was_to_stop() -> None:
+    """Code that cancels all tasks, and a follower whose work fails on the way out."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Noting(log)
+        await appended(log, "note-1", "a")
+
+        async def breaks() -> None:
+            try:
+                await cancelled()
+            finally:
+                raise RuntimeError("it was in use")
+
+        follower.before = breaks
+        worker = Worker(Following(follower, log, log.checkpoints, "worker"))
+        await asyncio.sleep(1)
+        follower.before = None
+        await asyncio.sleep(60)
+        assert follower.seen == [1]
+        await worker.stop()
+
+    virtual_time.run(main())

@@ -19,7 +19,7 @@ from twofold.messages import BEGINNING, Meta, Position, Recorded
 from twofold.react.reactor import Reactor, To
 from twofold.react.runner import PAUSES_S, Runner
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import Deposited, bank, deposited, forward, forwarding
+from twofold.testing.conformance.bank import Deposit, Deposited, accounts, bank, deposited, forward, forwarding
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import appended
 from twofold.testing.simulation.loop import SimulatedLoop
@@ -258,6 +258,27 @@ def test_g7_what_an_operator_has_to_decide_on_does_not_hold_up_new_events() -> N
         assert len(await parked(log)) == 2 * MOST_PARKED
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize("first", ["good", "bad"])
+async def test_g7_what_the_store_cannot_do_now_comes_before_what_a_reaction_cannot(first: str) -> None:
+    """Of the commands of one event: its stream is not parked for one that may be carried out the next time."""
+    log = MemoryLog()
+
+    def both(event: Deposited, recorded: Recorded) -> list[To]:
+        return [To(accounts, id_, Deposit(1)) for id_ in sorted(("good", "bad"), key=first.__ne__)]
+
+    async def carry_out(decider: Any, id: str, command: Any, meta: Meta) -> None:
+        if id == "good":
+            raise Unavailable("down")
+        raise Rejected("no")
+
+    await deposited(log, "a", 1)
+    reactor = Reactor("forwarding", both, start="beginning")
+    claim, runner = await holding(log), Runner(reactor, log, log.checkpoints, carry_out, bank.codec, Ambient())
+    with pytest.raises(Unavailable):
+        await runner.handle(claim, BEGINNING, await log.read(BEGINNING, 10))
+    assert await parked(log) == []
 
 
 async def test_g7_a_log_that_is_closed_while_its_reactor_acts_parks_nothing() -> None:
