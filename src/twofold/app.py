@@ -320,6 +320,8 @@ class Running:
         await asyncio.gather(self.watching.stop(), self.views.stop())
         await asyncio.gather(*[worker.stop() for worker in workers])
         await asyncio.gather(self.caller.close(), self.commits.close())
+        if isinstance(self.log, Splitting):
+            self.log.tell_no_more(self._follow_splits)
 
     async def execute(
         self,

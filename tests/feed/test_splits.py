@@ -11,14 +11,25 @@ from typing import Any
 import msgspec
 import pytest
 
-from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, cards, directory, profiles
+from simulated.directory import (
+    IN_THE_DIRECTORY,
+    IN_THE_REGISTER,
+    Card,
+    Profile,
+    Rename,
+    cards,
+    directory,
+    fold_card,
+    profiles,
+    rename_somebody,
+)
 from twofold import operate
-from twofold.app import Running
+from twofold.app import App, Running
 from twofold.backends.memory import MemoryCheckpoints, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.cli.rebuild import _with_bar
-from twofold.errors import Closed, Contended, InvalidToken, NotSettled, ReadModelBehind
+from twofold.errors import Closed, Contended, InvalidToken, NotSettled, ReadModelBehind, RowParked
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -38,9 +49,10 @@ from twofold.feed.partitions import (
     related,
 )
 from twofold.feed.standing import Pace
-from twofold.messages import Position, Token
+from twofold.messages import Position, Recorded, Token
 from twofold.progress import no_progress
 from twofold.read import rebuild
+from twofold.read.projection import Projection
 from twofold.read.proof import verify
 from twofold.read.publish import is_of_another
 from twofold.testing.conformance.checkpoints import claimed
@@ -1009,3 +1021,52 @@ class SplitMeanwhile(SimulatedRows):
             self.of.split()
             await hand_over(self.checkpoints, CARD.in_partition(1), await self.of.log(), "another")
         return await super().find(*values)
+
+
+def test_a_token_of_a_former_partition_covers_what_is_parked_in_each_of_its_parts() -> None:
+    """Whichever of them is slower: a row whose first event is parked is not taken for one that is not there."""
+
+    def only_good(row: Card, event: Profile, recorded: Recorded) -> Card:
+        if event.name == "bad":
+            raise ValueError(event.name)
+        return fold_card(row, event, recorded)
+
+    picky = Projection("card", Card, only_good)
+    app = App("directory", deciders=[profiles], projections=[picky])
+    splits = Splits(Scenario(app, rename_somebody, may_park=True))
+
+    async def main() -> None:
+        log = await splits.log()
+        async with app.open(log, read_store=splits.rows, ambient=splits.world.ambient, work=False) as running:
+            splits.split()
+            await refresh(log)
+            leaves, scope = leaves_of(log, 1), {"changes": 1}
+            for part in leaves:
+                id_ = next(f"{number}" for number in range(99) if partition_of(log, f"{number}") == part)
+                at = (await running.execute(profiles, id_, Rename("bad"))).receipt.position.offset
+                for leaf in leaves:
+                    await caught_up(following(running, leaf))
+                for one in (*ancestors(log, part), part):
+                    before, covering = (Token(log.log_id, Position(one, offset)) for offset in (at - 1, at))
+                    assert await running.queries.get(picky, id_, scope=scope, after=before) is None
+                    with pytest.raises(RowParked):
+                        await running.queries.get(picky, id_, scope=scope, after=covering)
+
+    with closing(splits.world):
+        splits.run(main)
+
+
+def test_an_app_that_has_stopped_is_told_of_no_more_splits(splits: Splits) -> None:
+    """The others on the same log still are."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as one:
+            async with opened(splits, log, work=False) as other:
+                known = [place.follower_id for place in other.followers]
+            splits.split()
+            await refresh(log)
+            assert [place.follower_id for place in other.followers] == known
+            assert {place.follower_id.partition for place in one.followers} == set(feeds(log))
+
+    splits.run(main)

@@ -56,6 +56,10 @@ class Splitting(Protocol):
         """Call this function when this process has learned of new partitions."""
         ...
 
+    def tell_no_more(self, changed: Callable[[], None]) -> None:
+        """Call it no more."""
+        ...
+
 
 def ancestors(log: Feed, partition: int) -> Sequence[int]:
     """The partitions that a partition was split from, the original one first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
 from itertools import compress
 from typing import Generic, TypeVar
 
@@ -13,7 +14,7 @@ from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, 
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, heads, learn, leaves_of, parts_of
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, heads, learn, leaves_of, parts_of, place_in
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -25,12 +26,20 @@ LOOK_PATIENCE_S = 0.25
 After = Receipt | Token | str
 F = TypeVar("F", QueryResult, Counted)
 
+Covers = Callable[[Position], bool]
+"""Whether the token of a read covers a position in a feed that the rows come from."""
+
+
+def nothing(position: Position) -> bool:
+    """What a read without a token covers."""
+    return False
+
 
 class Fresh(msgspec.Struct, Generic[F], frozen=True):
-    """The result of a read, and the position of its token in the projection's own feed; None without a token."""
+    """The result of a read, and what its token covers."""
 
     found: F
-    position: Position | None
+    covers: Covers = nothing
 
 
 class Freshness:
@@ -102,12 +111,12 @@ class Freshness:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)
             if token is None:
-                return Fresh(result, None)
+                return Fresh(result)
             checkpoint = _concerned(self._log, result.checkpoints, token, elsewhere)
             if position is None or position.partition != checkpoint.follower.partition:
                 position = await self._position(checkpoint, token, elsewhere)
             if position is not None and checkpoint.position >= position:
-                return Fresh(result, position)
+                return Fresh(result, partial(is_covered, self._log, (token.position, position)))
             if not checked:
                 await self.check(token)
                 checked = True
@@ -207,6 +216,11 @@ class Freshness:
 
         reached = await asyncio.gather(*(look_at(partition) for partition in partitions))
         return set(compress(partitions, reached))
+
+
+def is_covered(log: Feed, token: Sequence[Position], position: Position) -> bool:
+    """`token`: its position, and that in the follower's feed. One in a former partition covers each of its parts."""
+    return position <= place_in(log, position.partition, token)
 
 
 def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsewhere: Collection[int]) -> Checkpoint:

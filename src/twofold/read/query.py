@@ -16,11 +16,11 @@ from twofold.errors import (
 from twofold.failures import error_text, failure
 from twofold.feed.checkpoints import Checkpoint, Parked
 from twofold.feed.feed import Feed
-from twofold.messages import Position, Token
+from twofold.messages import Token
 from twofold.read.columns import Values
 from twofold.read.conditions import check_projection, conditions_of, query_of
 from twofold.read.cursor import FIRST, Cursors, Start
-from twofold.read.freshness import DEFAULT_WAIT_S, After, Freshness
+from twofold.read.freshness import DEFAULT_WAIT_S, After, Covers, Freshness, nothing
 from twofold.read.projection import Projection, key_text
 from twofold.read.store import Condition, Query, QueryResult, ReadStore
 from twofold.read.written import WritesJson
@@ -60,8 +60,7 @@ class StoredPage(msgspec.Struct, frozen=True):
     following: str | None
     checkpoints: Sequence[Checkpoint]
     parked: Sequence[Parked]
-    position: Position | None = None
-    """Of the token, in the projection's own feed."""
+    covers: Covers = nothing
 
 
 class Queries:
@@ -101,7 +100,7 @@ class Queries:
             fresh = await self.freshness.at_least(token, wait_s, lambda: self._get(projection, values))
         found = fresh.found
         certain = bool(found.rows) or not scope
-        check_not_parked(projection, values, found.parked, fresh.position, certain=certain)
+        check_not_parked(projection, values, found.parked, fresh.covers, certain=certain)
         return row_of(projection, found.rows[0]) if found.rows else None
 
     async def find(
@@ -167,7 +166,7 @@ class Queries:
         rows = found.rows[: query.limit]
         previous, following = cursors.around(start, rows, more=len(found.rows) > query.limit)
         in_order = rows[::-1] if start.backward else rows
-        return StoredPage(in_order, previous, following, found.checkpoints, found.parked, fresh.position)
+        return StoredPage(in_order, previous, following, found.checkpoints, found.parked, fresh.covers)
 
     async def count(
         self,
@@ -260,11 +259,11 @@ def _rows(projection: Projection[R], found: Sequence[Values]) -> tuple[list[R], 
 
 
 def check_not_parked(
-    projection: Projection[Any], key: Values, parked: Sequence[Parked], position: Position | None, *, certain: bool
+    projection: Projection[Any], key: Values, parked: Sequence[Parked], covers: Covers, *, certain: bool
 ) -> None:
-    """`certain`: a row of this key is in scope. `position` is that of the token, if there is one. Raises: RowParked."""
+    """`certain`: a row of this key is in scope. Raises: RowParked."""
     for one in parked:
-        covered = _is_at_or_before(one.position, position)
+        covered = covers(one.position)
         if _waits(projection, key, one) and (covered or certain):
             raise RowParked(projection.name, key, one.since, one.error)
         if covered and _may_wait(projection, one):
@@ -287,7 +286,3 @@ def _may_wait(projection: Projection[Any], parked: Parked) -> bool:
     if projection.table.declared is not None:
         return True
     return parked.kind == "stream" and projection.key_waiting(parked.key) is None
-
-
-def _is_at_or_before(parked: Position, asked: Position | None) -> bool:
-    return asked is not None and parked.partition == asked.partition and parked <= asked

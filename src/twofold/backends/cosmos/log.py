@@ -151,8 +151,8 @@ class CosmosLog(Merged):
             self.parts.pop(number, None)
             self.gated.pop(number, None)
         if len(ranges.all) > known:
-            for tell in self._told:
-                tell()
+            for changed in list(self._told):
+                changed()
 
     def parents(self) -> Sequence[int | None]:
         """See `Splitting.parents`."""
@@ -161,6 +161,10 @@ class CosmosLog(Merged):
     def tell(self, changed: Callable[[], None]) -> None:
         """See `Splitting.tell`."""
         self._told.append(changed)
+
+    def tell_no_more(self, changed: Callable[[], None]) -> None:
+        """See `Splitting.tell_no_more`."""
+        self._told.remove(changed)
 
     async def _all_changes(self, upto: Position | None) -> list[Document]:
         """All documents, the newest version of each, up to a position of the merged feed."""

@@ -10,7 +10,7 @@ import msgspec
 from twofold.errors import RowParked, TwofoldError
 from twofold.graphql.behind import OneField, RowField, RowsField
 from twofold.graphql.plan import Fallback, NotCompiled, Plan, Step
-from twofold.messages import Position
+from twofold.read.freshness import Covers
 from twofold.read.projection import Key, Table
 from twofold.read.query import check_not_parked
 from twofold.read.store import Query, QueryResult
@@ -44,7 +44,7 @@ async def answered(plan: Plan, store: ReadsTrees, context: Context, variables: A
     read: Read = plan.reads or store.reads(plan.trees)
     plan.reads = read
     try:
-        grown, positions = await _Reading(read, asked.queries, context).fresh()
+        grown, covers = await _Reading(read, asked.queries, context).fresh()
     except TooDeep:
         plan.is_too_deep = True
         raise NotCompiled(Fallback.DEEP) from None
@@ -55,8 +55,8 @@ async def answered(plan: Plan, store: ReadsTrees, context: Context, variables: A
     parked = {one.table: one.parked for one in grown.standing if one.parked}
     if not plan.keyed and any(isinstance(s.made, OneField) and s.made.projection.table in parked for s in plan.steps):
         return None
-    found = _rows_at_root(plan, asked, context, grown, positions)
-    return met(plan, found, context, parked, positions) if parked or plan.keyed else found
+    found = _rows_at_root(plan, asked, context, grown, covers)
+    return met(plan, found, context, parked, covers) if parked or plan.keyed else found
 
 
 async def _asked(plan: Plan, context: Context, variables: Any) -> _Asked:
@@ -87,16 +87,16 @@ class _Reading:
         self._read, self._queries, self._context = read, queries, context
         self._latest: Grown | None = None
 
-    async def fresh(self) -> tuple[Grown, dict[Table, Position | None]]:
-        """What was read, and the token's position in the feed of each table. Raises: as `Queries.find`."""
+    async def fresh(self) -> tuple[Grown, dict[Table, Covers]]:
+        """What was read, and what the token covers in the feed of each table. Raises: as `Queries.find`."""
         freshness, fresh = self._context.queries.freshness, self._context.fresh
         token = freshness.token(fresh.after)
         self._latest = await self._read(self._queries)
-        positions: dict[Table, Position | None] = {}
+        covers: dict[Table, Covers] = {}
         for place, one in enumerate(self._latest.standing):
             found = await freshness.at_least(token, fresh.wait_s, _Look(self, place))
-            positions[one.table] = found.position
-        return self._latest, positions
+            covers[one.table] = found.covers
+        return self._latest, covers
 
     async def look(self, place: int, *, again: bool) -> QueryResult:
         """The standing of one table, read again if that was not far enough: later snapshots have come further."""
@@ -129,7 +129,7 @@ def _failed(plan: Plan, error: TwofoldError, context: Context) -> Answered:
 
 
 def _rows_at_root(
-    plan: Plan, asked: _Asked, context: Context, grown: Grown, positions: Mapping[Table, Position | None]
+    plan: Plan, asked: _Asked, context: Context, grown: Grown, covers: Mapping[Table, Covers]
 ) -> Answered:
     """Rows at the root that are parked are errors."""
     standing = {one.table: one.parked for one in grown.standing}
@@ -143,9 +143,10 @@ def _rows_at_root(
             place = plan.trees[content].place
             if parked and isinstance(step.made, RowField):
                 scoped = len(asked.queries[place].conditions) > len(step.made.projection.table.key)
-                certain, position = text != b"null" or not scoped, positions[step.made.projection.table]
+                certain = text != b"null" or not scoped
+                covered = covers[step.made.projection.table]
                 try:
-                    check_not_parked(step.made.projection, asked.keys[place], parked, position, certain=certain)
+                    check_not_parked(step.made.projection, asked.keys[place], parked, covered, certain=certain)
                 except RowParked as error:
                     errors.append(located(error, context.request, step.nodes, [key]))
                     text = b"null"

@@ -10,10 +10,10 @@ import msgspec
 
 from twofold.api import Related
 from twofold.feed.checkpoints import Parked
-from twofold.messages import Position
 from twofold.read.columns import Values
 from twofold.read.conditions import MAX_VALUES
 from twofold.read.cursor import FIRST
+from twofold.read.freshness import Covers, nothing
 from twofold.read.store import Condition, Query
 from twofold.web.graphql.context import Context
 
@@ -22,11 +22,11 @@ MOST_ROWS = 2_000  # of one query: more than are wanted, because some values may
 
 
 class Level(msgspec.Struct, frozen=True):
-    """Related rows by the value that they are related by, and what was in the same snapshot."""
+    """Related rows by the value that they are related by, and what was parked in a snapshot that some are of."""
 
     rows: Mapping[Any, Sequence[Values]]
     parked: Sequence[Parked]
-    position: Position | None
+    covers: Covers
 
 
 class Loader(Generic[R]):
@@ -59,14 +59,14 @@ async def level(context: Context, related: Related, query: Query, values: Sequen
     found: dict[Any, list[Values]] = {}
     place = [column.name for column in related.to.table.columns].index(related.theirs)
     waiting = sorted(value for value in values if value is not None)
-    parked: Sequence[Parked] = ()
-    position: Position | None = None
+    parked: dict[tuple[str, str], Parked] = {}
+    covers: Covers = nothing
     while waiting:
         some = waiting[:MAX_VALUES]
         order = [(related.theirs, False), *[each for each in query.order if each[0] != related.theirs]]
         among = Query([Condition(related.theirs, "in", tuple(some)), *query.conditions], order, MOST_ROWS)
         page = await context.queries.page_from(related.to, among, FIRST, **context.freshly)
-        parked, position = page.parked, page.position
+        parked, covers = {(one.kind, one.key): one for one in page.parked} | parked, page.covers
         complete = set(some)
         if page.following is not None:  # of the last value there may be more
             last = page.rows[-1][place]
@@ -78,4 +78,4 @@ async def level(context: Context, related: Related, query: Query, values: Sequen
             if row[place] in complete:
                 found.setdefault(row[place], []).append(row)
         waiting = [value for value in waiting if value not in complete]
-    return Level({value: rows[: query.limit] for value, rows in found.items()}, parked, position)
+    return Level({value: rows[: query.limit] for value, rows in found.items()}, list(parked.values()), covers)

@@ -12,7 +12,7 @@ from twofold.feed.checkpoints import Parked
 from twofold.graphql.behind import OneField, RowsField
 from twofold.graphql.plan import KEY_OF, Plan, Step
 from twofold.graphql.scalars import PLAIN
-from twofold.messages import Position
+from twofold.read.freshness import Covers
 from twofold.read.projection import Table
 from twofold.read.query import check_not_parked
 from twofold.web.graphql.context import Answered, Context
@@ -29,7 +29,7 @@ def met(
     found: Answered,
     context: Context,
     parked: Mapping[Table, Sequence[Parked]],
-    positions: Mapping[Table, Position | None],
+    covers: Mapping[Table, Covers],
 ) -> Answered:
     """The same result with the errors of parked rows, and without the keys that only they need."""
     data, errors = _DECODE(found.data), list(found.errors)
@@ -39,7 +39,7 @@ def met(
             if table in parked and any(True for _ in _parents(data, step.path)):
                 context.count_parked(".".join(step.path), len(parked[table]))
         elif isinstance(step.made, OneField) and plan.keyed:
-            errors += _checked(step, step.made, data, context, parked.get(table, ()), positions[table])
+            errors += _checked(step, step.made, data, context, parked.get(table, ()), covers[table])
     return Answered(_ENCODE(data) if plan.keyed else found.data, errors)
 
 
@@ -49,7 +49,7 @@ def _checked(
     data: Any,
     context: Context,
     parked: Sequence[Parked],
-    position: Position | None,
+    covers: Covers,
 ) -> Iterator[dict[str, Any]]:
     kind = next(column.kind for column in made.projection.table.columns if column.name == made.source.theirs)
     name = step.path[-1]
@@ -60,7 +60,7 @@ def _checked(
         key = (PLAIN.get(kind, lambda same: same)(value),)
         certain = parent[name] is not None or context.api.scope is None
         try:
-            check_not_parked(made.projection, key, parked, position, certain=certain)
+            check_not_parked(made.projection, key, parked, covers, certain=certain)
         except RowParked as error:
             parent[name] = None
             yield located(error, context.request, step.nodes, path)

@@ -170,7 +170,7 @@ def _one(made: OneField) -> Resolve:
         found = await loader.load(value)
         rows = readable(related.to, found.rows.get(value, ()))
         certain = bool(rows) or context.api.scope is None
-        check_not_parked(related.to, (value,), found.parked, found.position, certain=certain)
+        check_not_parked(related.to, (value,), found.parked, found.covers, certain=certain)
         return rows[0] if rows else None
 
     return row
