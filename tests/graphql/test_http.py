@@ -21,10 +21,12 @@ from twofold.graphql.documents import Documents, Refused
 from twofold.graphql.limits import Limits
 from twofold.graphql.plan import Fallback
 from twofold.graphql.schema import schema_of
+from twofold.read.query import Queries
+from twofold.read.store import Query
 from twofold.web import docs
 from twofold.web.application import web_app
 from twofold.web.commands import Asked
-from twofold.web.graphql import endpoint
+from twofold.web.graphql import endpoint, levels
 from twofold.web.openapi import PROBLEMS
 from twofold.web.problems import Problem
 
@@ -476,6 +478,29 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert body["extensions"] == {"parked": {"users": 1}}
         assert "cannot be folded" not in json.dumps(body)
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
+
+
+async def test_a_row_that_is_no_longer_parked_as_the_next_page_of_its_level_is_read_is_an_error_still(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was read of it before is as old as it was."""
+    monkeypatch.setattr(levels, "MAX_VALUES", 1)
+    async with site("memory:") as running:
+        await fill(running.running, users=2, posts=1)
+        await running.running.execute(members, "u0", Rename("unlucky"))
+        await running.running.settled(timeout_s=20)
+        read = Queries.page_from
+
+        async def then_discarded(queries: Queries, rows: Any, query: Query, *values: Any, **more: Any) -> Any:
+            page = await read(queries, rows, query, *values, **more)
+            if query.conditions and query.conditions[0].value == ("u0",):
+                await running.running.parking.discard(users.name)
+            return page
+
+        monkeypatch.setattr(Queries, "page_from", then_discarded)
+        body = (await running.send('{ posts(orderBy: ["authorId"]) { author { userId } } }')).json()
+        assert body["data"]["posts"] == [{"author": None}, {"author": {"userId": "u1"}}]
+        assert [one["extensions"]["code"] for one in body["errors"]] == ["ROW_PARKED"]
 
 
 async def test_a_parked_row_of_another_tenant_is_like_one_that_is_not_there(compiling: str) -> None:
