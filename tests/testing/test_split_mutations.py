@@ -140,7 +140,7 @@ def the_parts_inherit_nothing(patch: Patch) -> None:
     patch.setattr(follow, "hand_over", _nothing)
 
 
-@defect(first=6)
+@defect(first=248)
 def a_checkpoint_that_is_gone_is_created_again(patch: Patch) -> None:
     """By a process that does not ask whether there are parts of its partition."""
     patch.setattr(follow, "apart_from", lambda log, partition: range(100))
@@ -151,7 +151,7 @@ def the_parts_have_no_followers(patch: Patch) -> None:
     patch.setattr(Running, "_follow_splits", lambda self: self._add_lags())
 
 
-@defect(first=16)
+@defect(first=46)
 def a_split_is_handed_over_without_looking_who_holds_it(patch: Patch) -> None:
     """It is written without a claim, in the epoch that was seen."""
 
@@ -207,7 +207,7 @@ def a_former_partition_ends_where_its_last_part_does(patch: Patch) -> None:
 # ---- tokens
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=179)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=389)
 def a_token_is_reached_when_one_part_is(patch: Patch) -> None:
     patch.setattr(freshness, "min", max, raising=False)
 
@@ -217,7 +217,7 @@ def a_token_of_a_part_does_not_know_the_parent(patch: Patch) -> None:
     patch.setattr(freshness, "ancestors", lambda log, partition: ())
 
 
-@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=101)
+@defect(IN_THE_NOTEBOOK, IN_THE_DIRECTORY, first=117)
 def reads_do_not_learn_of_new_partitions(patch: Patch) -> None:
     patch.setattr(freshness, "learn", _nothing)
 
