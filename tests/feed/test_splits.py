@@ -135,6 +135,52 @@ def test_a_follower_has_come_as_far_as_in_the_slowest_part_of_a_partition_that_h
     splits.run(main)
 
 
+def test_what_a_process_does_not_know_of_a_split_is_learned_of_from_its_cuts(splits: Splits) -> None:
+    """A follower that was left before has not reached what is in the parts, and is as far behind as it is."""
+
+    async def main() -> None:
+        knows, *unaware = [await splits.log() for _ in range(3)]
+        async with opened(splits, knows, work=False) as running:
+            await fill(running)
+            await all_of(knows)
+            left = [await feed.head() for feed in feeds(knows).values()]
+            merged, *_ = await covered_by(knows, left)
+            splits.split()
+            await refresh(knows)
+            for id_ in IDS:
+                if partition_of(knows, id_) in parts_of(knows, 1):
+                    await running.execute(profiles, id_, Rename("later"))
+            later = len([one for one in await all_of(knows) if one.position > merged])
+            newest = await knows.head()
+            for log in (knows, *unaware):
+                assert (await covered_by(log, left))[0] == merged
+            for log in (knows, await splits.log(), *unaware):
+                assert await log.distance(merged, newest) == later > 0
+
+    splits.run(main)
+
+
+def test_cuts_that_a_process_has_not_read_are_of_partitions_that_it_does_not_know(splits: Splits) -> None:
+    async def main() -> None:
+        knows, *unaware = [await splits.log() for _ in range(4)]
+        async with opened(splits, knows, work=False) as running:
+            await fill(running)
+            await all_of(knows)
+            before = await knows.head()
+            splits.split()
+            await refresh(knows)
+            for id_ in IDS:
+                await running.execute(profiles, id_, Rename("later"))
+            later = [one.position for one in await all_of(knows) if one.position > before]
+            newest = await knows.head()
+            distances, covered, read = unaware
+            assert await distances.distance(before, newest) == len(later) == len(IDS)
+            assert sorted(await covered.covered_by([newest])) == sorted(await knows.covered_by([newest]))
+            assert [one.position for one in (await read.read(before, 100)).entries] == later
+
+    splits.run(main)
+
+
 def test_what_happens_in_a_partition_its_former_ones_and_its_parts_concerns_its_follower(splits: Splits) -> None:
     async def main() -> None:
         log = await splits.log()

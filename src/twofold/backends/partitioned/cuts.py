@@ -103,12 +103,16 @@ class Cuts:
                 raise self._shorter(known.number)
             return known
         vector = _VECTOR.decode(loaded.events[0][2])
-        if len(vector) > len(self.lineage.parents()):
-            await self.lineage.refresh()
+        await self._learn_of_parts([vector])
         if loaded.version == known.number and vector != known.vector:
             raise self._shorter(known.number)
         self._heard(Cut(loaded.version, vector, loaded.position))
         return self.newest
+
+    async def _learn_of_parts(self, vectors: Iterable[Vector]) -> None:
+        """Learn of the partitions that these are of, so that what is done with a vector is done with all of it."""
+        if max(map(len, vectors), default=0) > len(self.lineage.parents()):
+            await self.lineage.refresh()
 
     async def _skip_other_events(self) -> None:
         """Before the first cut: other events in this log are not news, or a reader would never wait."""
@@ -147,7 +151,9 @@ class Cuts:
         if number not in self._vectors:
             first = (number - 1) // BLOCK * BLOCK + 1
             entries = await self.log.read_stream(self._stream, first, BLOCK)
-            self._keep((entry.version, _VECTOR.decode(entry.data)) for entry in entries)
+            read = [(entry.version, _VECTOR.decode(entry.data)) for entry in entries]
+            await self._learn_of_parts(vector for _, vector in read)
+            self._keep(read)
         if number not in self._vectors:
             raise self._shorter(number)
         self._vectors.move_to_end(number)
@@ -220,9 +226,10 @@ class Cuts:
     async def last_within(self, vector: Vector) -> int:
         """The last cut that contains nothing beyond this vector; 0 if even the first one does."""
         low, high = 0, (await self.learn()).number + 1
+        upto = self.whole(vector)  # only now: a partition may have split, and the parts are in the newest cuts
         while high - low > 1:
             middle = (low + high) // 2
-            if all(a <= b for a, b in zip(await self.vector(middle), vector, strict=False)):
+            if all(a <= b for a, b in zip(await self.vector(middle), upto, strict=False)):
                 low = middle
             else:
                 high = middle
