@@ -850,6 +850,22 @@ async def test_each_way_in_which_a_server_cannot_be_used_names_the_way_out(
             assert "create" not in str(raised.value), url
 
 
+async def test_a_password_that_is_refused_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may pass is: a server that starts, stops or is full."""
+    tried, connects = Counter[str](), asyncpg.connect
+
+    async def counted(url: str, **settings: Any) -> Connection:
+        tried[url] += 1
+        return await connects(url, **settings)
+
+    monkeypatch.setattr(asyncpg, "connect", counted)
+    with server(port=0, fsync=False) as running:
+        url = f"postgresql://postgres:s3cret@{str(running.tcp_url).rpartition('@')[2]}"
+        with pytest.raises(ConfigurationError, match="correct the user or the password"):
+            await connect_read(url)
+        assert tried == {url: 1}
+
+
 async def test_passwords_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in errors nor in the name of a store."""
     monkeypatch.setattr(connection, "PATIENCE_S", 0.0)

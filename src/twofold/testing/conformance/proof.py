@@ -28,11 +28,13 @@ from twofold.testing.conformance.bank import (
     Balance,
     Closed,
     Deposited,
+    Sum,
     accounts,
     balances,
     bank,
     deposited,
     fold_balance,
+    fold_sum,
     sums,
 )
 from twofold.testing.conformance.checkpoints import claimed, first_place
@@ -234,6 +236,27 @@ class ProofConformance(OnBackend):
             "new": None,
         }
 
+    async def test_g9_what_is_parked_is_left_out_where_a_difference_is_traced(self, log: LogStore, store: Rows) -> None:
+        """Although the events of the parked stream could be folded by now, and would make the row look right."""
+
+        def mended_keys(event: Deposited, recorded: Recorded) -> list[str]:
+            return ["all", recorded.stream.id[:1], "all"]
+
+        mended = Projection("sum", Sum, fold_sum, key=mended_keys)
+        now = App("bank", deciders=[accounts], projections=[mended])
+        async with bank.open(log, read_store=store, work=False) as running:
+            await deposited(log, "a", 5, KEYLESS, 7)
+            await deposited(log, "b", 1)
+            await folded(running, sums)
+            await overwritten(running, sums, {("all",): ("all", 5 + KEYLESS + 7, 3)})
+        async with now.look(log, read_store=store) as running:
+            found = await operate.verify(running, mended)
+            assert [one.key for one in found.parked] == ["account-a"]
+            [one] = found.differences
+            assert (one.key, [cell.fold for cell in one.cells]) == (("all",), [6, 2])
+            assert one.since is not None
+            assert (one.since.event, one.since.agreed_before) == ("account-a@1", False)
+
     async def test_g9_a_row_is_traced_up_to_where_it_was_compared(
         self, running: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -431,6 +454,7 @@ class ProofConformance(OnBackend):
         assert [(c.column, c.live, c.fold) for c in found.differences[0].cells] == [("total", 7, 8)]
         assert ([c.name for c in found.added], [c.name for c in found.removed]) == (["largest"], ["deposits"])
         assert (found.rows, found.equal) == (4, False)
+        assert [one.since for one in found.differences] == [None] * 3, "no event is at fault"
         assert await running.find(balances) == before
         assert await running.rows.tables() == tables
         same = await operate.diff(running, balances, Projection("balance", Balance, fold_balance, version=2))
