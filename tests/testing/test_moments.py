@@ -10,7 +10,7 @@ import pytest
 
 from twofold.messages import Entry, Position, Token
 from twofold.testing.simulation.attempts import Attempt
-from twofold.testing.simulation.courses import Courses
+from twofold.testing.simulation.courses import BITS, Courses
 from twofold.testing.simulation.invariants.moments import Moments
 
 TOKEN = Token("log", Position(2, 9))
@@ -67,3 +67,17 @@ def test_an_event_that_was_in_a_range_without_a_number_was_there_before_the_read
     assert not moments(courses, dict(before)).token_is_beyond
     later = Token("log", Position(2, 12))
     assert moments(courses, dict(before), later).token_is_beyond
+
+
+@pytest.mark.parametrize(("partition", "waits"), [(2, True), (4, False)])
+def test_what_is_parked_after_the_event_of_a_token_that_may_be_in_either_part(
+    courses: Courses, partition: int, waits: bool
+) -> None:
+    """In the merged feed, which is read up to where the event is in neither part; one that names its part is there."""
+    courses[4].add([entry(4, 9, 1)])
+    courses[0].add([entry(0, (1 << BITS) + 1, 1)])
+    parked = (3 << BITS) + 1
+    watcher: Any = SimpleNamespace(folds={("card", 0): SimpleNamespace(waits=lambda key, at, upto: parked <= upto)})
+    attempt = Attempt(SimpleNamespace(projection="card"), "", "", "", 0.0, 0, key=("c",))
+    attempt.lengths_before = attempt.lengths_after = dict(courses.lengths())
+    assert Moments(courses, watcher, attempt, Token("log", Position(partition, 9))).waits() is waits

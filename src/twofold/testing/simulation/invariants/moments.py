@@ -14,6 +14,8 @@ from twofold.testing.simulation.oracle import Fold
 from twofold.testing.simulation.violations import difference
 from twofold.testing.simulation.watch import Watcher
 
+_ANY = 1 << 62  # an offset beyond all events
+
 
 class Moments:
     """For one read. Of a projection that each version follows in another way, either way will do."""
@@ -81,9 +83,15 @@ class Moments:
         for way in self._ways:
             for number in self._mine(way):
                 moments, since = self._since(number)
-                if any(way[number].waits(self._key, at, since) for at in moments):
+                upto = _ANY if number == 0 and self._may_be_in_several else since
+                if any(way[number].waits(self._key, at, upto) for at in moments):
                     return True
         return False
+
+    @property
+    def _may_be_in_several(self) -> bool:
+        """Whether the token's event may be in several parts: then it is sought in each of them, and all are read."""
+        return self._token is not None and self._token.partition in self._courses.parents.values()
 
     def have(self, row: Any) -> bool:
         """Whether this was the row at one of them, and did not wait."""
