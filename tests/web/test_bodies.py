@@ -112,6 +112,10 @@ def test_a_large_body_names_the_first_error_of_each_list() -> None:
         return [each["loc"] for each in raised.value.errors()]
 
     assert len(paths(100)) == 301
+    for size, listed in ((LARGE_BYTES, 3), (LARGE_BYTES + 1, 1)):
+        with pytest.raises(ValidationError) as raised:
+            read(read_json(b'{"numbers": ["x", "x", "x"]}'.ljust(size)))
+        assert sum(each["loc"][0] == "numbers" for each in raised.value.errors()) == listed
     assert paths(LARGE_BYTES // 6) == [("numbers", 1), ("pairs", 0), ("words", 0), ("by_name", "b")]
 
 

@@ -240,6 +240,8 @@ async def test_nobody_beside_credentials_is_refused(running: Running, credential
 
     with pytest.raises(ConfigurationError, match=rf"PUT /theirs reads {read}.*actor=nobody"):
         web_app(running, Api(running.app, actor=nobody), theirs)
+    with pytest.raises(ConfigurationError, match=rf"PUT /theirs reads {read}.*actor=nobody"):
+        web_app(running, Api(running.app, actor=nobody), routes, theirs)
     web_app(running, Api(running.app, actor=user), theirs)
 
 

@@ -150,6 +150,15 @@ def test_very_many_errors_are_counted() -> None:
     assert problem.detail == f"/0: no; /1: no; /2: no; and {MAX_ERRORS + 2} more"
 
 
+@pytest.mark.parametrize(
+    ("count", "detail"),
+    [(1, "/0: no"), (2, "/0: no; /1: no"), (3, "/0: no; /1: no; /2: no"), (4, "/0: no; /1: no; /2: no; and 1 more")],
+)
+def test_three_errors_are_told_in_the_detail_and_how_many_more_there_are(count: int, detail: str) -> None:
+    problem = invalid([{"in": "body", "field": f"/{n}", "message": "no"} for n in range(count)])
+    assert (problem.detail, len(problem.members["errors"])) == (detail, count)  # type: ignore[arg-type]
+
+
 def test_every_type_is_in_the_reference() -> None:
     """So that a client knows what to expect."""
     reference = (Path(__file__).parents[2] / "docs" / "reference.md").read_text("utf-8")

@@ -446,6 +446,22 @@ async def test_the_actor_gives_a_field(serve: Serve) -> None:
     refused = await site.client.post("/loans/1", json={"title": "t", "member_id": "ben"}, headers=by("ada"))
     assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "/member_id")
     assert (await site.client.post("/loans/1", json={"title": "t"})).status_code == 401
+    assert (await site.client.post("/loans/2", headers=by("ada"))).json()["events"][0]["data"]["title"] == ""
+    described = (await site.client.get("/openapi.json")).json()["paths"]["/loans/{id}"]["post"]
+    assert described["requestBody"]["required"] is False, "no field of the body is required"
+
+
+async def test_who_the_actor_names_and_does_not_exist_is_not_found(serve: Serve) -> None:
+    """What a body names is wrong in the body; the client did not name this one."""
+    api = Api(LIBRARY, actor=user_of)
+    exists = {"member_id": members}
+    api.command(lending, Lend, "POST /loans/{id}", by="member_id", exists=exists, allow=logged_in)
+    api.command(lending, Lend, "POST /lend/{id}", exists=exists, allow=logged_in, name="lendTo")
+    site = await serve(api)
+    found = await site.client.post("/loans/1", json={}, headers=by("ada"))
+    assert (found.status_code, found.json()["type"]) == (404, "not-found")
+    found = await site.client.post("/lend/1", json={"member_id": "ada"}, headers=by("ada"))
+    assert (found.status_code, found.json()["type"]) == (422, "unknown-reference")
 
 
 # ---- logs
