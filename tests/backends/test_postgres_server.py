@@ -876,11 +876,31 @@ async def test_passwords_are_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
         "postgresql://me:s3cr%23t@127.0.0.1:1/shop?sslmode=s3cr%23t",
         "postgresql://me:s3cr%23t@127.0.0.1:1/shop?pooler=session",
         "postgressql://me:s3cr%23t@127.0.0.1:1/shop",
+        "postgressql://127.0.0.1:1/shop?user=me&password=s3cr%23t",
     ):
         with pytest.raises((ConfigurationError, Unavailable)) as refused:
             await connect(url, Ambient())
         assert "s3cr" not in str(refused.value), url
     assert str(Address.parse("postgresql://me:s3cret@db.example:5433/shop?x=1")) == "PostgreSQL, db.example:5433/shop"
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:s3cr%23t@db/shop", "postgresql://db/shop?user=me&password=s3cr%23t"])
+def test_a_password_in_the_text_of_an_error_is_masked_as_it_is_and_as_the_url_writes_it(url: str) -> None:
+    shown = Address.parse(url).describe(ValueError("neither s3cr%23t nor s3cr#t can be used"))
+    assert shown == "PostgreSQL, db/shop: neither *** nor *** can be used"
+
+
+async def test_settings_in_the_url_come_before_ours(database: str) -> None:
+    for url, name in (
+        (database, "twofold"),
+        (f"{database}{'&' if '?' in database else '?'}application_name=mine", "mine"),
+    ):
+        opened = connection.Database(Address.parse(url), 1, ConfigurationError, {"jit": "off"})
+        found = await opened.run(
+            lambda c: c.fetchrow("SELECT current_setting('application_name'), current_setting('jit')")
+        )
+        assert tuple(found) == (name, "off")
+        await opened.close()
 
 
 async def test_without_asyncpg_the_way_out_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -374,6 +374,18 @@ async def test_an_error_says_why_and_not_in_which_statement(error: Exception, tm
     await database.close()
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://me:s3cr%23t@db/x", "mysql+asyncmy://db/x?user=me&password=s3cr%23t"]
+)
+async def test_a_password_in_the_text_of_an_error_is_masked(url: str) -> None:
+    """Of a URL that leads elsewhere once the engine is there."""
+    database = Database("sqlalchemy+sqlite+aiosqlite:///:memory:")
+    database._url = sa.make_url(url)
+    said = str(database._named(OSError("neither s3cr%23t nor s3cr#t can be used")))
+    assert said.endswith("neither *** nor *** can be used")
+    await database.close()
+
+
 async def test_the_public_name_on_postgres_has_the_columns_of_the_version_it_shows(
     new_database: Callable[[], str],
 ) -> None:

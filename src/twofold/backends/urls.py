@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from twofold.errors import ConfigurationError
 
 _RELATIVE_SQLALCHEMY = re.compile(r"(sqlalchemy\+sqlite[^:]*:///)(?!:memory:|file:)([^/?][^?]*)(.*)", re.DOTALL)
+_PASSWORD = re.compile(r"(?<=[?&]password=)[^&]*", re.IGNORECASE)
 
 
 NO_ROWS = (
@@ -41,6 +43,16 @@ def resolved(url: str) -> str:
     return f"sqlite:///{sqlite_path(url)}"
 
 
+def masked(text: str, *passwords: str | None) -> str:
+    """The text without these passwords of a URL, whether they are written as there or decoded."""
+    for password in filter(None, passwords):
+        as_meant = (password, unquote(password), unquote_plus(password))
+        written = {form for one in as_meant for form in (one, quote(one, safe=""), quote_plus(one))}
+        for form in sorted(written, key=len, reverse=True):
+            text = text.replace(form, "***")
+    return text
+
+
 def is_postgres(url: str) -> bool:
     """Whether the URL leads to a PostgreSQL."""
     return url.startswith(("postgresql://", "postgres://"))
@@ -64,7 +76,7 @@ def sqlite_path(url: str) -> Path:
     scheme, mark, rest = url.partition("://")
     named = mark and rest.startswith("/") and len(rest) > 1 and not rest.endswith("/")
     if scheme != "sqlite" or not named or rest == "/:memory:":  # each connection would have a database of its own
-        shown = re.sub(r"//[^/]*@", "//…@", url)  # a mistyped URL may contain a password
+        shown = _PASSWORD.sub("…", re.sub(r"//[^/]*@", "//…@", url))  # a mistyped URL may contain one
         raise ConfigurationError(
             f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
             f"postgresql://user:password@host/database, cosmos://host/database/container or memory:"

@@ -7,13 +7,14 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import asyncpg
 import msgspec
 
 from twofold.backends.postgres.pool import Connection, Pool
 from twofold.backends.unreachable import REFUSED, unreachable
+from twofold.backends.urls import masked
 from twofold.errors import Closed, ConfigurationError, TwofoldError, Unavailable
 from twofold.feed.lease import LEASE_S
 
@@ -95,10 +96,7 @@ class Address(msgspec.Struct, frozen=True):
         """The address and the error, with the password masked."""
         text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
-        for secret in (parts.password, dict(parse_qsl(parts.query)).get("password")):
-            if secret:
-                text = text.replace(secret, "***").replace(unquote(secret), "***")
-        return text
+        return masked(text, parts.password, dict(parse_qsl(parts.query)).get("password"))
 
 
 class Database:

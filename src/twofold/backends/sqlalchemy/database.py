@@ -22,7 +22,7 @@ from twofold.backends.sqlalchemy.dialects import (
 )
 from twofold.backends.sqlalchemy.schema import create_tables
 from twofold.backends.unreachable import REFUSED, unreachable
-from twofold.backends.urls import resolved
+from twofold.backends.urls import masked, resolved
 from twofold.errors import ConfigurationError, TwofoldError, Unavailable
 
 T = TypeVar("T")
@@ -127,8 +127,8 @@ class Database:
     def _named(self, error: Exception) -> TwofoldError:
         reason = getattr(error, "orig", None) or error
         text = f"{self}: {str(reason) or type(reason).__name__}{unreachable(reason)}"
-        for secret in (self._url.password, self._url.query.get("password")):
-            text = text.replace(str(secret), "***") if secret else text
+        passwords = (self._url.password, self._url.query.get("password"))
+        text = masked(text, *(str(one) if one else None for one in passwords))
         return ConfigurationError(text) if isinstance(error, ProgrammingError) else Unavailable(text)
 
     def __str__(self) -> str:
