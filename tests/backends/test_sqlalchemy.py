@@ -377,9 +377,8 @@ async def test_an_error_says_why_and_not_in_which_statement(error: Exception, tm
 @pytest.mark.parametrize(
     "url", ["postgresql+asyncpg://me:s3cr%23t@db/x", "mysql+asyncmy://db/x?user=me&password=s3cr%23t"]
 )
-async def test_a_password_in_the_text_of_an_error_is_masked(url: str) -> None:
-    """Of a URL that leads elsewhere once the engine is there."""
-    database = Database("sqlalchemy+sqlite+aiosqlite:///:memory:")
+async def test_a_password_in_the_text_of_an_error_is_masked(url: str, tmp_path: Path) -> None:
+    database = Database(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/rows.db")
     database._url = sa.make_url(url)
     said = str(database._named(OSError("neither s3cr%23t nor s3cr#t can be used")))
     assert said.endswith("neither *** nor *** can be used")
