@@ -98,9 +98,13 @@ class Server:
             _give_up(answer, "the client went away")
             raise
         except Exception as error:  # the client gets any exception
-            outcome = Unavailable("the process ended in between") if isinstance(error, Closed) else error
+            outcome = Unavailable("the process ended in between") if self._is_of_an_end(error) else error
         if not answer.done():
             answer.set_result(outcome)
+
+    def _is_of_an_end(self, error: Exception) -> bool:
+        """Whether it would not have come up while the process ran: then tables that its code reads are not dropped."""
+        return isinstance(error, Closed) or (self.running is None and isinstance(error, ConfigurationError))
 
     # ---- what happens to it
 
