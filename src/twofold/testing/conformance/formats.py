@@ -135,6 +135,26 @@ class FormatConformance(OnBackend):
                 assert await model.queries.count(model.projection, conditions) == len(expected), (operator, len(bound))
             assert await model.ids(**{f"{field}__in": [bound, ordered[-1]]}) == "".join(map(str, sorted({place, 6})))
 
+    @pytest.mark.parametrize("field", ["text", "raw"])
+    async def test_pages_over_long_values_with_one_beginning_have_each_row_once(
+        self, log: LogStore, store: Rows, field: str
+    ) -> None:
+        """Some stores order by the beginning and the key: whatever the keys, and in whichever direction."""
+        long: Any = "日" * 750 if field == "text" else b"\xe6" * 750
+        values = [long[:599], long[:600], long[:601], long, None]
+        model = await ReadModel.of(log, store, [field])
+        rows = [*enumerate(values, 10), *enumerate(reversed(values), 20)]
+        await model.write(Everything(f"{n}", **{field: value}) for n, value in rows)
+        for order in (field, f"-{field}"):
+            whole = await model.find(order_by=order, limit=100)
+            for limit in (1, 2, 3):
+                page = await model.queries.find(model.projection, order_by=order, limit=limit)
+                seen = [*page]
+                while page.cursor is not None and len(seen) <= len(rows):
+                    page = await model.queries.find(model.projection, order_by=order, limit=limit, cursor=page.cursor)
+                    seen += page
+                assert [row.id for row in seen] == [row.id for row in whole]
+
     async def test_one_of_several_values_and_all_but_one(self, log: LogStore, store: Rows) -> None:
         """`__in` and `__ne` of every kind, also with None: what differs from a value includes what is None."""
         model = await ReadModel.of(log, store, list(IN_ORDER))
