@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from msgspec.structs import replace
 
-from simulated.directory import IN_THE_DIRECTORY
+from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, profiles
 from simulated.letters import IN_THE_OFFICE
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Position
@@ -110,3 +111,27 @@ def test_a_claim_whose_release_the_read_store_has_lost_is_left_to_its_lease() ->
 
     with closing(history):
         history.loop.run_until_complete(main())
+
+
+def test_a_rollup_that_a_new_process_registered_while_its_source_was_built_again_is_waited_for() -> None:
+    """The next claim of the source fills it. If nobody ever did, its rows would be those of another table."""
+    plan = draw(IN_THE_REGISTER, 1)
+    history = History(type(plan)(plan.scenario, plan.schedule, 1, []))
+    history.readers.clear()
+    [names] = [rollup.follows for rollup in IN_THE_REGISTER.app.rollups]
+
+    async def main() -> None:
+        history.world.servers = [history.world.start(0, history.world.app)]
+        running = (await history.world.running_server(0)).running
+        assert running is not None
+        await running.execute(profiles, "a", Rename("Ada"))
+        assert await history._rests()
+        rows = history.storage.row_checkpoints.rows
+        rows[names] = replace(rows[names], generation="another")
+        assert not await history._rests()
+        history.world.servers[0].stop()
+        assert await history._rests(), "its successor has claimed the source"
+
+    with closing(history):
+        history.loop.run_until_complete(main())
+    assert [(one.promise, one.text) for one in history.violations[1:]] == [("G5", "name v1 is not where card v1 is")]

@@ -19,6 +19,7 @@ from twofold.testing.simulation.loop import Stuck
 from twofold.testing.simulation.parts import LogBecomes, Part
 from twofold.testing.simulation.plan import Plan
 from twofold.testing.simulation.readers import Reader
+from twofold.testing.simulation.rolled import is_level
 from twofold.testing.simulation.viewers import Viewer
 from twofold.testing.simulation.violations import ENGINE, WATCHERS, Violation
 from twofold.testing.simulation.world import LOOK_AGAIN_S, World
@@ -161,10 +162,11 @@ class History:
             if retried != (now := self._retried()):  # the next event of a stream that fails gets all its tries
                 deadline, retried = self.loop.time() + within_s, now
             if self.loop.time() > deadline:
-                behind, not_shown = self._behind(), self._not_shown()
+                behind = self._behind()
                 self.broken(ENGINE, f"not at rest after {within_s:g} s: {behind}")
-                if not_shown and not behind:
-                    self.broken("G8", not_shown)
+                for promise, why in (("G8", self._not_shown()), ("G5", self._not_level())):
+                    if why and not behind:
+                        self.broken(promise, why)
                 return False
             await asyncio.sleep(REST_S)
         return True
@@ -210,6 +212,19 @@ class History:
             if self.courses.events and live < follows.version and not rows.all_parked(follows):
                 at = ", ".join(str(one.position) for one in parts)
                 return f"{follows} is at {at}, but version {live} is still shown"
+        return ""
+
+    def _not_level(self) -> str:
+        """Each rollup of the running code is where its source is, once that has folded anything (G5).
+
+        One that a new process has registered while its source was built again is filled with the next claim.
+        """
+        rows = self.storage.in_rows
+        for rollup in [rollup for server in self.world.servers for rollup in server.app.rollups]:
+            begun = any(not one.position.is_beginning for one in rows.checkpoints.parts(rollup.of.follows))
+            there = {rollup.follows, rollup.of.follows} <= rows.tables.keys()
+            if begun and there and not is_level(rows, rollup.table):
+                return f"{rollup.follows} is not where {rollup.of.follows} is"
         return ""
 
     async def _tried_again(self, name: str) -> None:
@@ -302,7 +317,7 @@ class History:
         if self.is_merged and lengths[0] != self.courses.events:
             return False
         are_up = all(server.is_up for server in self.world.servers)
-        return are_up and not (self._behind() or self._retried() or self._not_shown())
+        return are_up and not (self._behind() or self._retried() or self._not_shown() or self._not_level())
 
     def _has_seen_all(self, reader: Reader) -> bool:
         """Others go on with what one has seen of a partition that has split, once it has noticed."""

@@ -9,7 +9,6 @@ from twofold.messages import Position
 from twofold.read.projection import Projection
 from twofold.testing.simulation.invariants.evidence import Evidence
 from twofold.testing.simulation.oracle import Fold
-from twofold.testing.simulation.rolled import is_level
 from twofold.testing.simulation.violations import ENGINE, difference
 
 
@@ -36,7 +35,6 @@ class Models:
                 if follows.name == projection.name and follows.whole in storage.in_rows.tables:
                     self.watcher.check_table(follows, checkpoint.position)
                     self.watcher.check_rollups(follows.whole)
-        self._rollups()
         self._nothing_is_left_behind()
         reactors = {reactor.name: reactor for reactor in self.app.reactors}
         for follows, checkpoint in storage.log_checkpoints().items():
@@ -53,15 +51,6 @@ class Models:
         for follows in self.history.followed_at_rest:
             if follows.partition not in (0, *self.courses.partitions):
                 self.broken(ENGINE, f"at rest there is still a checkpoint of {follows}, which has split")
-
-    def _rollups(self) -> None:
-        """Each of the running code stands where its source does, once that has folded anything."""
-        rows = self.history.storage.in_rows
-        for rollup in {rollup for server in self.history.world.servers for rollup in server.app.rollups}:
-            begun = any(not one.position.is_beginning for one in rows.checkpoints.parts(rollup.of.follows))
-            there = {rollup.follows, rollup.of.follows} <= rows.tables.keys()
-            if begun and there and not is_level(rows, rollup.table):
-                self.broken("G5", f"at rest {rollup.follows} is not where {rollup.of.follows} is")
 
     def _folded_again(self, projection: Projection[Any], along: Fold, partition: int) -> None:
         fresh = Fold(projection, self.app, self.watcher.refuses).take(self.courses[partition].entries)
