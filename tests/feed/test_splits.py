@@ -350,6 +350,29 @@ def test_an_app_is_opened_by_a_process_that_does_not_know_of_a_split_that_was_ha
     splits.run(main)
 
 
+def test_what_is_accepted_while_a_process_stops_is_appended_to_parts_that_it_learns_of_meanwhile(
+    splits: Splits,
+) -> None:
+    """Commands are accepted until its group commits are closed."""
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+            stop = running.watching.stop
+
+            async def stopped() -> None:
+                await stop()
+                splits.split()
+                await refresh(log)
+                for id_ in IDS:
+                    await running.execute(profiles, id_, Rename("just in time"))
+
+            running.watching.stop = stopped
+        assert {entry.stream for entry in await all_of(log)} == {f"profile-{id_}" for id_ in IDS}
+
+    splits.run(main)
+
+
 def test_a_process_that_learns_of_a_split_as_it_stops_begins_nothing_new(splits: Splits) -> None:
     """Followers of the parts would go on after the App was closed, and hold their checkpoints."""
 

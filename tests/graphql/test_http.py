@@ -518,6 +518,19 @@ async def test_a_parked_row_of_another_tenant_is_like_one_that_is_not_there(comp
         assert len(found["errors"]) == 2
 
 
+async def test_a_related_row_whose_first_event_is_parked_is_an_error_for_who_saw_that_event(any_store: str) -> None:
+    """In a scope it is not known whether it would be seen: without a token it is like one that is not there."""
+    async with site(any_store, api_of(actor=actor_of, allow=logged_in, scope=in_country)) as running:
+        await fill(running.running, users=1, posts=1)
+        done = await running.running.execute(members, "u7", Join("unlucky", "u7@example.org", "DE"))
+        after = await running.running.execute(writings, "p7", Write("u7", "t", ["all"], ()))
+        await running.running.settled(timeout_s=20)
+        for token, codes in ((None, []), (done.receipt.token, ["ROW_PARKED"]), (after.receipt.token, ["ROW_PARKED"])):
+            headers = {"authorization": "u0"} | ({} if token is None else {"Consistency-Token": token})
+            body = (await running.send('{ posts(authorId: "u7") { author { userId } } }', headers)).json()
+            assert [one["extensions"]["code"] for one in body.get("errors", ())] == codes
+
+
 # ---- resolvers of your own ----------------------------------------
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from twofold.errors import ConfigurationError
 
@@ -44,13 +43,17 @@ def resolved(url: str) -> str:
 
 
 def masked(text: str, *passwords: str | None) -> str:
-    """The text without these passwords of a URL, whether they are written as there or decoded."""
+    """The text without these passwords, which are decoded, however a URL writes them."""
     for password in filter(None, passwords):
-        as_meant = (password, unquote(password), unquote_plus(password))
-        written = {form for one in as_meant for form in (one, quote(one, safe=""), quote_plus(one))}
-        for form in sorted(written, key=len, reverse=True):
-            text = text.replace(form, "***")
+        text = re.sub("".join(map(_written, password)), "***", text)
     return text
+
+
+def _written(character: str) -> str:
+    """The pattern of a character in a URL: each may be percent-encoded, though few must be."""
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode())
+    in_a_parameter = "|[+]" if character == " " else ""
+    return f"(?:(?i:{encoded})|{re.escape(character)}{in_a_parameter})"
 
 
 def is_postgres(url: str) -> bool:

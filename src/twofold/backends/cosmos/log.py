@@ -151,7 +151,7 @@ class CosmosLog(Merged):
             self.parts.pop(number, None)
             self.gated.pop(number, None)
         if len(ranges.all) > known:
-            for changed in list(self._told):
+            for changed in self._told:
                 changed()
 
     def parents(self) -> Sequence[int | None]:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 import asyncpg
 import msgspec
@@ -96,7 +96,7 @@ class Address(msgspec.Struct, frozen=True):
         """The address and the error, with the password masked."""
         text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
-        return masked(text, parts.password, dict(parse_qsl(parts.query)).get("password"))
+        return masked(text, unquote(parts.password or ""), dict(parse_qsl(parts.query)).get("password"))
 
 
 class Database:

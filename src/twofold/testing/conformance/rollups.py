@@ -671,6 +671,20 @@ class RollupConformance(OnBackend):
             assert row is not None
             assert row.spent == 3
 
+    async def test_filling_one_leaves_the_others_where_the_source_is(self, log: LogStore, store: Rows) -> None:
+        """Or each claim of the source would fill them, one after the other, for ever."""
+        model = Model()
+        changed = model.by_owner(2, where={})
+        async with at_rest(model.app, log, store) as running:
+            await put(running, "1", owner="a", units=1)
+            await folded(running)
+        async with at_rest(model.having(model.source, changed), log, store):
+            places = [
+                [(one.position, one.generation) for one in await store.checkpoints.all_partitions(follows)]
+                for follows in (model.source.follows, model.of_owner.follows, changed.follows)
+            ]
+        assert places[0] == places[1] == places[2]
+
     async def test_one_that_was_left_behind_is_filled(self, log: LogStore, store: Rows) -> None:
         """By a process of an older release, which moves the source alone: until then a read with a token waits.
 
