@@ -44,7 +44,7 @@ fields = pytest.mark.parametrize(
 
 
 def field_of(kind: str, of: Aggregate) -> Column:
-    return Column("field", "integer" if of.operation in ("count", "distinct") else kind, nullable=True)  # type: ignore[arg-type]
+    return Column("field", "integer" if of.operation in ("count", "distinct") else kind, nullable=True)
 
 
 def answer(ask: Ask, others: Sequence[Row]) -> Any:

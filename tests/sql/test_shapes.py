@@ -28,7 +28,7 @@ class Filed:
 
 
 def test_classes_that_contain_each_other_are_checked_once_on_each_way() -> None:
-    """Until one comes again within itself; there it is any object."""
+    """Within itself a class is any object."""
     shape = shape_of(Filed)
     assert [one.name for one in shape.fields] == ["first", "folder"]
     for within in ('$."first"."within"."name"', '$."folder"."name"'):

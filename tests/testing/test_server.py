@@ -25,7 +25,7 @@ from twofold.testing.simulation.world import World
     ids=lambda one: type(one).__name__ if isinstance(one, Exception) else None,
 )
 def test_an_error_after_the_end_of_a_process(error: Exception, running: type, ended: type) -> None:
-    """Nobody uses the tables of its code any more, so they may be gone; what became of a command is told as it is."""
+    """The tables that its code reads may be dropped by then. The outcome of a command is passed on unchanged."""
     world = World(IN_THE_DIRECTORY, "server")
 
     async def main() -> None:

@@ -127,8 +127,7 @@ class Database:
     def _named(self, error: Exception) -> TwofoldError:
         reason = getattr(error, "orig", None) or error
         text = f"{self}: {str(reason) or type(reason).__name__}{unreachable(reason)}"
-        passwords = (self._url.password, self._url.query.get("password"))
-        text = masked(text, *(str(one) if one else None for one in passwords))
+        text = masked(text, self._url.password, *self._url.normalized_query.get("password", ()))
         return ConfigurationError(text) if isinstance(error, ProgrammingError) else Unavailable(text)
 
     def __str__(self) -> str:

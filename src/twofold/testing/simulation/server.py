@@ -103,7 +103,7 @@ class Server:
             answer.set_result(outcome)
 
     def _is_of_an_end(self, error: Exception) -> bool:
-        """Whether it would not have come up while the process ran: then tables that its code reads are not dropped."""
+        """Whether the end of the process explains it: by then the tables that its code reads may be dropped."""
         return isinstance(error, Closed) or (self.running is None and isinstance(error, ConfigurationError))
 
     # ---- what happens to it

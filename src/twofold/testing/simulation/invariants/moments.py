@@ -90,7 +90,7 @@ class Moments:
 
     @property
     def _may_be_in_several(self) -> bool:
-        """Whether the token's event may be in several parts: then it is sought in each of them, and all are read."""
+        """Whether several parts may have the token's event: the merged feed is then read up to there in all of them."""
         return self._token is not None and self._token.partition in self._courses.parents.values()
 
     def have(self, row: Any) -> bool:
