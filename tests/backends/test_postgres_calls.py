@@ -613,8 +613,11 @@ async def test_values_of_every_kind_reach_the_function_as_they_are(url: str) -> 
         answer = (await running.call(everything, value)).answer
         shown = f'it\'s "ü"|{2**60}|1.50|2026-01-02|2026-01-02 03:04:05.000006|00ff|red|b,c|p|5400.000000|t|3'
         assert answer == shown
-        with pytest.raises(InvalidInput, match="text contains a NUL character"):
-            await running.call(everything, replace(value, text="a\x00"))
+        for field, holds_nul in (("text", "a\x00"), ("tags", ["a", "\x00"]), ("part", Part("\x00", at))):
+            with pytest.raises(InvalidInput, match=f"{field} contains a NUL character"):
+                await running.call(everything, replace(value, **{field: holds_nul}))
+        escaped = (await running.call(everything, replace(value, text="\\u0000"))).answer
+        assert escaped == shown.replace('it\'s "ü"', "\\u0000")
         with pytest.raises(InvalidInput, match="takes a Everything, not"):
             await running.call(everything, CreateUser("x"))  # type: ignore[arg-type]
 

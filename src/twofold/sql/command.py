@@ -123,11 +123,12 @@ class SqlCommand(Generic[C, A]):
             text = json_bytes(values).decode()
         except (TypeError, ValueError, RecursionError) as error:
             raise InvalidInput(f"{self.owner}: {shown(command, 200)} cannot be written as JSON: {error}") from error
-        if "\\u0000" in text:
-            name = next(name for name in self.fields if "\\u0000" in json_bytes(values[self.parameters[name]]).decode())
-            raise InvalidInput(
-                f"{self.owner}: {name} contains a NUL character, which PostgreSQL cannot hold: remove it"
-            )
+        if "\\u0000" in text:  # or a backslash, followed by u0000
+            for name, parameter in self.parameters.items():
+                if _holds_nul(values[parameter]):
+                    raise InvalidInput(
+                        f"{self.owner}: {name} contains a NUL character, which PostgreSQL cannot hold: remove it"
+                    )
         return text
 
     def sort_key(self, command: C) -> str:
@@ -156,3 +157,16 @@ class Called(Generic[A]):
 def _plain(value: Any) -> Any:
     """A value as JSON has it; bytes as PostgreSQL reads them."""
     return f"\\x{value.hex()}" if isinstance(value, bytes) else plain_values(value)
+
+
+def _holds_nul(value: Any) -> bool:
+    """Whether a text in a plain value holds a NUL character."""
+    match value:
+        case str():
+            return "\x00" in value
+        case dict():
+            return any(_holds_nul(each) for item in value.items() for each in item)
+        case list() | tuple():
+            return any(map(_holds_nul, value))
+        case _:
+            return False

@@ -231,8 +231,8 @@ class TableSql:
     def _condition(self, condition: Condition, values: Parameters) -> str:
         column = quoted(condition.column)
         if condition.operator == "contains":
-            member = _json_list(condition.value)
-            return "FALSE" if member is None else f"{column}::jsonb @> {values.add(member)}::jsonb"
+            alone = msgspec.json.encode([condition.value]).decode()
+            return f"{column}::jsonb @> {values.add(alone)}::jsonb"
         if condition.operator == "in":
             return self._one_of(condition, values)
         if condition.value is None:
@@ -281,15 +281,6 @@ _FROM_POSTGRES: dict[Kind, Callable[[Any], Any]] = {
 def _declared(column: Column) -> str:
     collation = ' COLLATE "C"' if column.kind == "text" else ""
     return f"{quoted(column.name)} {COLUMN_TYPES[column.kind]}{collation}{'' if column.nullable else ' NOT NULL'}"
-
-
-def _json_list(member: Any) -> str | None:
-    """A list of this one member, as JSON. None for a text that cannot be stored, so no list holds it."""
-    try:
-        text = msgspec.json.encode([member]).decode()
-    except UnicodeEncodeError:
-        return None
-    return None if "\\u0000" in text else text
 
 
 @cache

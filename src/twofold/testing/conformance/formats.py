@@ -242,9 +242,16 @@ class FormatConformance(OnBackend):
         assert await model.ids(numbers__contains=1) == ""
 
     async def test_a_member_is_a_whole_one(self, log: LogStore, store: Rows) -> None:
-        """It matches neither parts of a member nor its encoding."""
+        """It matches neither parts of a member nor its encoding, and one that looks like an escaped NUL is a text."""
         model = await ReadModel.of(log, store)
-        await model.write([Everything("a", lines=(Line("p", Decimal(1)),)), Everything("b", tags=['{"product":"p"}'])])
+        await model.write(
+            [
+                Everything("a", lines=(Line("p", Decimal(1)),)),
+                Everything("b", tags=['{"product":"p"}']),
+                Everything("c", tags=["\\u0000"]),
+            ]
+        )
+        assert await model.ids(tags__contains="\\u0000") == "c"
         assert await model.ids(lines__contains="p") == ""
         assert await model.ids(lines__contains='{"product":"p","price":"1","at":null}') == ""
         assert await model.ids(tags__contains='{"product":"p"}') == "b"
