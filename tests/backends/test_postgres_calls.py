@@ -647,6 +647,25 @@ def test_errors_by_sqlstate(state: str, error: type[TwofoldError]) -> None:
     assert type(reward.error(Failed(state, "why"))) is error
 
 
+def test_a_conflict_is_what_a_note_said_and_not_what_a_function_raises_by_its_sqlstate() -> None:
+    about = '{"stream": "user-1", "expected": 1, "actual": 2}'
+    conflict = reward.error(Failed("TF004", "why", about))
+    assert isinstance(conflict, VersionConflict)
+    assert (str(conflict.stream), conflict.expected, conflict.actual) == ("user-1", 1, 2)
+    for detail in (
+        None,
+        "",
+        "user-1 has changed",
+        "[]",
+        "{}",
+        about.replace("user-1", "user"),
+        about.replace("2", "null"),
+    ):
+        error = reward.error(Failed("TF004", "why", detail))
+        assert isinstance(error, CommandFailed)
+        assert (error.sqlstate, error.detail, "why" in str(error)) == ("TF004", detail, True)
+
+
 def test_the_name_of_a_constraint_tells_more_than_its_sqlstate() -> None:
     errors = {"23505": "TWICE", "tb_user_email_key": "DUPLICATE_EMAIL"}
     command: SqlCommand[Reward, int] = SqlCommand("x", Reward, function="fn_reward", answers=int, errors=errors)

@@ -3,9 +3,10 @@
 import asyncio
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, make_dataclass, replace
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +19,7 @@ from twofold import App, Decider, Projection, Recorded, Rejected, Running, Store
 from twofold.backends.postgres.forms import install
 from twofold.messages import BEGINNING, Stream
 from twofold.sql.forms import forms_of
-from twofold.testing.conformance.everything import IN_ORDER, Everything
+from twofold.testing.conformance.everything import IN_ORDER, Everything, Rank
 
 
 @dataclass(frozen=True)
@@ -393,6 +394,64 @@ async def test_what_the_codec_writes_fits_and_what_it_cannot_read_does_not(url: 
             with pytest.raises(asyncpg.PostgresError) as refused:
                 await note(sql, "all-1", None, {"type": "Everything", "data": {"id": "x", name: value}})
             assert (refused.value.sqlstate, refused.value.detail) == ("TF007", f"Everything.{name}")
+
+
+TEXTS: dict[str, tuple[Any, str, str]] = {
+    "bytes": (bytes, "YQ== YWI= +/+/", "YQ YQ= Y -_8= YQ==YQ== YWJj\n YWJj\nYWJj"),
+    "uuid": (
+        UUID,
+        "12345678123456781234567812345678 12345678-1234-5678-1234-56781234567F",
+        "12345678-12345678-1234-5678-12345678 123456781234567812345678123456789 12345678-1234-5678-1234-56781234567g",
+    ),
+    "date": (date, "2026-12-31 0001-01-01", "0000-01-01 2026-13-01 2026-00-10 2026-01-32 2026-01-00"),
+    "datetime": (
+        datetime,
+        "2026-01-31T23:59:59.1234567Z 2026-01-31T00:00:00-23:59",
+        "2026-01-31T24:00:00Z 2026-01-31T12:60:00Z 2026-01-31T12:00:60Z 2026-01-31T12:00:00+24:00",
+    ),
+    "time": (time, "23:59:59 00:00:00.5 12:00:00Z", "24:00:00 12:60:00 12:00:60 12:00"),
+    "timedelta": (
+        timedelta,
+        "P1D -P1DT2H3M4.5S PT1.5H PT0S P999999999D",
+        "P PT P1DT P1M P1Y P1W PT1M1H P-1D PT-1H P1000000000D P1D2D",
+    ),
+    "decimal": (Decimal, "1 +1. .5 -1.5e-3", "1e99999999999999999999 e5 . 1,5"),
+}
+NUMBERS: dict[str, tuple[Any, list[str], list[str]]] = {
+    "int enum": (Rank, ["7", "-1"], ["7.0", "7.5", "1"]),
+    "literal": (Literal[1, "x"], ["1", '"x"'], ["1.0", "2"]),
+    "list of literals": (list[Literal[1, 2]], ["[1, 2]", "[]"], ["[1, 2.0]"]),
+    "optional": (Rank | None, ["null", "7"], ["7.0"]),
+    "float": (float, ["1.7976931348623157e308", "1", "5e-324"], ["1.8e308", "-1.8e308", "1e400"]),
+}
+FIELDS = {
+    name: (cls, [json.dumps(one) for one in good.split(" ")], [json.dumps(one) for one in bad.split(" ")])
+    for name, (cls, good, bad) in TEXTS.items()
+} | NUMBERS
+
+
+@pytest.mark.parametrize(("cls", "good", "bad"), FIELDS.values(), ids=FIELDS)
+async def test_what_only_looks_right_is_no_event(url: str, cls: Any, good: list[str], bad: list[str]) -> None:
+    """Nobody could read it, once it is in the feed."""
+    shown = make_dataclass("Shown", [("it", cls)], frozen=True)
+    one = declared("one", shown, Stored("Shown"))
+    async with one.open(url, work=False) as running, session(url) as sql:
+
+        async def noted(text: str) -> None:
+            await sql.execute(
+                "SELECT twofold.note('all-1', NULL, $1)", f'[{{"type": "Shown", "data": {{"it": {text}}}}}]'
+            )
+
+        for text in good:
+            await noted(text)
+        read = [fact.event.it for fact in await running.history("all-1")]  # type: ignore[attr-defined]
+        assert read == [msgspec.json.decode(text, type=cls) for text in good]
+        for text in bad:
+            with pytest.raises(msgspec.DecodeError):
+                msgspec.json.decode(text, type=cls)
+            with pytest.raises(asyncpg.PostgresError) as refused:
+                await noted(text)
+            assert refused.value.sqlstate == "TF007", text
 
 
 async def test_two_processes_that_open_it_for_the_first_time_do_not_fail(url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -127,9 +126,8 @@ def error_of(
 
 def _of_twofold(failed: Failed, owner: str) -> TwofoldError:
     match failed.sqlstate:
-        case state if state == CONFLICT:
-            about = json.loads(failed.detail or "{}")
-            return VersionConflict(Stream.parse(about["stream"]), about["expected"], about["actual"])
+        case state if state == CONFLICT and (conflict := _conflict(failed.detail)) is not None:
+            return conflict
         case "TF005":
             return InvalidInput(f"{failed.message}: what it did then is stored, and a new command needs a new id")
         case state if state in _INVALID:
@@ -138,6 +136,21 @@ def _of_twofold(failed: Failed, owner: str) -> TwofoldError:
             return ConfigurationError(f"{owner}: {failed.message}: set default_transaction_isolation to it")
         case state:
             return CommandFailed(f"{owner}: SQLSTATE {state}: {failed.message}", state, failed.detail, None)
+
+
+class _Stale(msgspec.Struct):
+    stream: str
+    expected: int
+    actual: int
+
+
+def _conflict(detail: str | None) -> VersionConflict | None:
+    """The conflict that `twofold.note` raised; None if a function raised its SQLSTATE by itself."""
+    try:
+        about = msgspec.json.decode(detail or "", type=_Stale)
+        return VersionConflict(Stream.parse(about.stream), about.expected, about.actual)
+    except (msgspec.DecodeError, InvalidInput):
+        return None
 
 
 def _words(code: str) -> str:

@@ -1,7 +1,7 @@
 """What the JSON of an event must look like, as jsonpath: names of fields and types of JSON. Pure.
 
 PostgreSQL checks the events that SQL functions note with it. It sees less than the codec does: no constraints, no keys
-of dicts, nothing inside a class that contains itself, and of a time or a date only that it is written like one.
+of dicts, nothing inside a class that contains itself, not how long a decimal is, and not how many days a month has.
 """
 
 from __future__ import annotations
@@ -15,18 +15,27 @@ from msgspec import inspect
 
 from twofold.codec.fields import is_model
 
-_DATE = r"\\d{4}-\\d\\d-\\d\\d"
-_TIME = r"\\d\\d:\\d\\d:\\d\\d(\\.\\d+)?"
-_ZONE = r"(Z|[+-]\\d\\d:\\d\\d)"
-_DIGITS = r"^[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d+)?$"
+_DATE = r"(?!0000)\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])"
+_TIME = r"([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?"
+_ZONE = r"(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)"
+_DIGITS = r"^[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d{1,4})?$"
+_NUMBER = r"\\d{1,9}(\\.\\d+)?"
+_CLOCK = f"T({_NUMBER}H)?({_NUMBER}M)?({_NUMBER}S)?"
+_HEX = "[0-9a-fA-F]"
+_BASE64 = "[A-Za-z0-9+/]"
+_GREATEST = "1.7976931348623157e308"
 
 _TEXTS: dict[type, tuple[str, str]] = {
     inspect.DateTimeType: (f"^{_DATE}T{_TIME}{_ZONE}$", "a time with a zone, like 2026-01-31T12:00:00Z"),
     inspect.DateType: (f"^{_DATE}$", "a date, like 2026-01-31"),
     inspect.TimeType: (f"^{_TIME}{_ZONE}?$", "a time of day, like 12:00:00"),
-    inspect.TimeDeltaType: ("^-?P", "a duration of ISO 8601, like P1DT2H"),
-    inspect.UUIDType: (r"^[0-9a-fA-F]{8}(-?[0-9a-fA-F]{4}){4}[0-9a-fA-F]{8}$", "a UUID"),
+    inspect.TimeDeltaType: (
+        f"^-?P(?=.)({_NUMBER}D)?((?=T.){_CLOCK})?$",
+        "a duration of ISO 8601 in days, hours, minutes and seconds, like P1DT2H",
+    ),
+    inspect.UUIDType: (f"^({_HEX}{{32}}|{_HEX}{{8}}-({_HEX}{{4}}-){{3}}{_HEX}{{12}})$", "a UUID"),
 }
+_OF_BYTES = f"^({_BASE64}{{4}})*({_BASE64}{{2}}==|{_BASE64}{{3}}=)?$"
 
 
 class FieldShape(msgspec.Struct, frozen=True):
@@ -107,20 +116,20 @@ def _single(node: Any, at: str) -> _Test:
         case inspect.IntType():
             return _Test(_all([_type(at, "number"), f"{at}.floor() == {at}"]), "an integer")
         case inspect.FloatType():
-            return _Test(_type(at, "number"), "a number")
+            return _Test(_all([_type(at, "number"), f"{at}.abs() <= {_GREATEST}"]), "a number that a float can hold")
         case inspect.DecimalType():
-            digits = f"{_type(at, 'string')} && {at} like_regex {_quoted_regex(_DIGITS)}"
-            return _Test(f"({_type(at, 'number')} || ({digits}))", "a decimal number, as text or number")
+            return _Test(f"({_type(at, 'number')} || {_matches(at, _DIGITS)})", "a decimal number, as text or number")
         case inspect.EnumType(cls):
             return _one_of([member.value for member in cls], at)
         case inspect.LiteralType(values):
             return _one_of(list(values), at)
-        case inspect.StrType() | inspect.BytesType() | inspect.ByteArrayType() | inspect.MemoryViewType():
-            what = "a text" if isinstance(node, inspect.StrType) else "a text of base64"
-            return _Test(_type(at, "string"), what)
+        case inspect.StrType():
+            return _Test(_type(at, "string"), "a text")
+        case inspect.BytesType() | inspect.ByteArrayType() | inspect.MemoryViewType():
+            return _Test(_matches(at, _OF_BYTES), "a text of base64 without line breaks")
         case _ if type(node) in _TEXTS:
             regex, what = _TEXTS[type(node)]
-            return _Test(_all([_type(at, "string"), f"{at} like_regex {_quoted_regex(regex)}"]), what)
+            return _Test(_matches(at, regex), what)
         case _:
             return _Test("", "anything")
 
@@ -202,13 +211,17 @@ def _tag(node: Any) -> tuple[str, Any] | None:
 
 
 def _integers(node: Any, at: str, inside: _Inside) -> Iterator[str]:
-    """The paths of all integers, as far as nothing else may stand at the same place."""
+    """The paths of all integers, as far as no other number may stand at the same place."""
     members = _members(node)
     if members is not None:
         for member in members if node.cls not in inside else ():
             yield from _integers(member.type, _at(at, member.name), (*inside, node.cls))
     match node:
         case inspect.IntType():
+            yield at
+        case inspect.EnumType(cls) if any(type(member.value) is int for member in cls):
+            yield at
+        case inspect.LiteralType(values) if any(type(value) is int for value in values):
             yield at
         case inspect.UnionType(types) if not any(
             isinstance(one, inspect.FloatType | inspect.DecimalType) for one in types
@@ -240,6 +253,6 @@ def _some(tests: Sequence[_Test]) -> list[str]:
     return [test.fits for test in tests if test.fits]
 
 
-def _quoted_regex(regex: str) -> str:
-    """A literal of jsonpath; backslashes stand in it twice already."""
-    return f'"{regex}"'
+def _matches(at: str, regex: str) -> str:
+    """A text that matches; a backslash stands twice in the regular expression, as in any literal of jsonpath."""
+    return _all([_type(at, "string"), f'{at} like_regex "{regex}"'])
