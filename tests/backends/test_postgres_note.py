@@ -424,10 +424,32 @@ NUMBERS: dict[str, tuple[Any, list[str], list[str]]] = {
     "optional": (Rank | None, ["null", "7"], ["7.0"]),
     "float": (float, ["1.7976931348623157e308", "1", "5e-324"], ["1.8e308", "-1.8e308", "1e400"]),
 }
-FIELDS = {
-    name: (cls, [json.dumps(one) for one in good.split(" ")], [json.dumps(one) for one in bad.split(" ")])
-    for name, (cls, good, bad) in TEXTS.items()
-} | NUMBERS
+
+
+def _each(form: str, texts: str) -> list[str]:
+    return [form.format(text) for text in texts.split()]
+
+
+KEYS: dict[str, tuple[Any, str, str]] = {
+    "of integers": (int, "1 -1 0 123456789012345678901234567890", "01 +1 1.0 x"),
+    "of decimals": (Decimal, "1 1.50 -1e5", "x"),
+    "of an int enum": (Rank, "7 -1", "1 7.0"),
+    "of literals": (Literal["x", "y"], "x y", "z"),
+    "of dates": (date, "2026-01-01", "1.1.2026"),
+    "of UUIDs": (UUID, "12345678123456781234567812345678", "x"),
+    "of texts": (str, "x 1", ""),
+}
+FIELDS = (
+    {
+        f"dict {name}": (dict[cls, int], _each('{{"{}": 1}}', good), _each('{{"{}": 1}}', bad))  # type: ignore[valid-type]
+        for name, (cls, good, bad) in KEYS.items()
+    }
+    | {
+        name: (cls, [*map(json.dumps, good.split(" "))], [*map(json.dumps, bad.split(" "))])
+        for name, (cls, good, bad) in TEXTS.items()
+    }
+    | NUMBERS
+)
 
 
 @pytest.mark.parametrize(("cls", "good", "bad"), FIELDS.values(), ids=FIELDS)

@@ -1,7 +1,7 @@
 """What the JSON of an event must look like, as jsonpath: names of fields and types of JSON. Pure.
 
-PostgreSQL checks the events that SQL functions note with it. It sees less than the codec does: no constraints, no keys
-of dicts, nothing inside a class that contains itself, not how long a decimal is, and not how many days a month has.
+PostgreSQL checks the events that SQL functions note with it. It sees less than the codec does: no constraints, nothing
+inside a class that contains itself, not how long a decimal is, and not how many days a month has.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ _DATE = r"(?!0000)\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])"
 _TIME = r"([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(\\.\\d+)?"
 _ZONE = r"(Z|[+-]([01]\\d|2[0-3]):[0-5]\\d)"
 _DIGITS = r"^[+-]?(\\d+\\.?\\d*|\\.\\d+)([eE][+-]?\\d{1,4})?$"
+_INTEGER = r"^-?(0|[1-9]\\d*)$"
+_DECIMAL = r"^-?(0|[1-9]\\d*)(\\.\\d+)?([eE][+-]?\\d{1,2})?$"
 _NUMBER = r"\\d{1,9}(\\.\\d+)?"
 _CLOCK = f"T({_NUMBER}H)?({_NUMBER}M)?({_NUMBER}S)?"
 _HEX = "[0-9a-fA-F]"
@@ -101,8 +103,8 @@ def _test(node: Any, at: str, inside: _Inside) -> _Test:
             return _Test(
                 _all([_type(at, "array"), f"{at}.size() == {len(items)}", *_some(tests)]), f"a list of {whats}"
             )
-        case inspect.DictType(_, values):
-            return _mapping(_test(values, "@.value", inside), at)
+        case inspect.DictType(keys, values):
+            return _mapping(_key(keys, "@.key"), _test(values, "@.value", inside), at)
         case _:
             return _single(node, at)
 
@@ -161,9 +163,26 @@ def _array(item: _Test, at: str) -> _Test:
     return _Test(_all([_type(at, "array"), *every]), f"a list, each of it {item.what}")
 
 
-def _mapping(value: _Test, at: str) -> _Test:
-    every = [f"!exists({at}.keyvalue() ? (!({value.fits})))"] if value.fits else []
-    return _Test(_all([_type(at, "object"), *every]), f"an object whose values are {value.what}")
+def _mapping(key: _Test, value: _Test, at: str) -> _Test:
+    fits = [f"!exists({at}.keyvalue() ? (!({test})))" for test in _some([key, value])]
+    return _Test(_all([_type(at, "object"), *fits]), f"an object whose keys are {key.what} and values {value.what}")
+
+
+def _key(node: Any, at: str) -> _Test:
+    """Of a key, which JSON writes as a text."""
+    match node:
+        case inspect.UnionType(types):
+            return _any_of([_key(one, at) for one in types])
+        case inspect.IntType():
+            return _Test(_matches(at, _INTEGER), "an integer")
+        case inspect.FloatType() | inspect.DecimalType():
+            return _Test(_matches(at, _DECIMAL), "a number")
+        case inspect.EnumType(cls):
+            return _one_of([str(member.value) for member in cls], at)
+        case inspect.LiteralType(values):
+            return _one_of([str(value) for value in values], at)
+        case _:
+            return _single(node, at)
 
 
 def _any_of(tests: Sequence[_Test]) -> _Test:
