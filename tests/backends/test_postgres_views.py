@@ -36,13 +36,14 @@ from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned.log import Partitioned
 from twofold.backends.postgres import swap
 from twofold.backends.postgres.views import PostgresViews
-from twofold.errors import InvalidInput, LogReplaced, RowParked, Unavailable
+from twofold.errors import InvalidInput, LogReplaced, RowParked, RowUnreadable, Unavailable
 from twofold.rollup import Rollup, count, total
 from twofold.sql import SqlCommand, View, views
 from twofold.testing.conformance.bank import eventually
+from twofold.web.answers import answer
 from twofold.web.application import web_app
 from twofold.web.forms import JsonForm
-from twofold.web.rows import written
+from twofold.web.rows import as_json, written
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,40 @@ async def test_rows_that_the_database_writes_as_json_have_any_name_and_may_come_
             assert ({plain.words} if plain else set()) <= words
             assert ({json.loads(bytes(row))["words"]} if row else set()) <= words
             assert (plain is None) == (row is None) == (not words)
+
+
+async def test_json_of_a_view_may_hold_anything_and_is_shown_as_its_class_is(url: str) -> None:
+    """Several lines, or members that clients must not see; what is of another type cannot be read."""
+
+    @dataclass(frozen=True)
+    class Line:
+        text: str
+
+    @dataclass(frozen=True)
+    class Noted:
+        note_id: str
+        tags: list[str]
+        lines: tuple[Line, ...]
+
+    execute(url, """
+        CREATE TABLE tb_note (note_id text PRIMARY KEY, tags json, lines json);
+        INSERT INTO tb_note SELECT n, $json$[\n  "a\\nb",\r\n  "c"\n]$json$, (
+            SELECT json_agg(l) FROM (VALUES ('x', 1), ('y', 2)) l (text, secret)
+        ) FROM unnest('{1,2,3}'::text[]) n""")  # fmt: skip
+    notes = View("notes", Noted, sql="SELECT note_id, tags, lines FROM tb_note  -- all of them")
+    shown = {"tags": ["a\nb", "c"], "lines": [{"text": "x"}, {"text": "y"}]}
+    async with with_view(notes).open(url, work=False) as running:
+        for form in (written(notes, JsonForm()), as_json(notes, form=JsonForm())):
+            found = json.loads(bytes(answer([*await running.find(form, limit=2)], form=JsonForm()).body))
+            assert found == [{"note_id": n, **shown} for n in "12"]
+            got = await asyncio.gather(*(running.get(form, key) for key in ("1", "3", "4")))
+            assert json.loads(bytes(answer(got, form=JsonForm()).body)) == [
+                {"note_id": "1", **shown}, {"note_id": "3", **shown}, None
+            ]  # fmt: skip
+        assert await running.get(notes, "2") == Noted("2", ["a\nb", "c"], (Line("x"), Line("y")))
+        execute(url, "UPDATE tb_note SET tags = '[1]'")
+        with pytest.raises(RowUnreadable, match="tags"):
+            await running.get(written(notes, JsonForm()), "1")
 
 
 async def test_a_token_waits_for_the_projection_that_lags(url: str) -> None:

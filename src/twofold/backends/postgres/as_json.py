@@ -92,6 +92,8 @@ def _text(member: Member) -> str:
             return f"trim_scale({name})::text"
         case "timestamp":
             return f"replace({_IN_UTC.format(name)}, '.000000Z', 'Z')"
+        case "json":  # changed by hand, it may have several lines
+            return f"replace({name}::text, chr(10), ' ')"
         case _:
             return f"{name}::text"
 

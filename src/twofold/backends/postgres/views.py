@@ -111,14 +111,15 @@ async def _suffix(connection: Connection, definition: ViewDefinition) -> str:
     """What follows the name of the view where it is created. Raises: ConfigurationError for SQL that is refused."""
     over = {each.name: table_name(each) for each in definition.over}
     sql = _PLACE.sub(lambda place: over.get(place[1], place[0]), definition.sql).strip().rstrip(";")
+    rows = f"({sql}\n) v"  # a comment at the end of it ends with the line
     try:
-        described = await connection.prepare(f"SELECT * FROM ({sql}) v")
+        described = await connection.prepare(f"SELECT * FROM {rows}")
     except asyncpg.PostgresError as error:
         raise _refused(definition.table, error) from error
     names = {attribute.name for attribute in described.get_attributes()}
     columns = ", ".join(_selected(definition.table, names))
     invoker = INVOKER if definition.table.security_invoker else ""
-    return f"{invoker} AS SELECT {columns} FROM ({sql}) v"
+    return f"{invoker} AS SELECT {columns} FROM {rows}"
 
 
 def _selected(table: Table, names: set[str]) -> Sequence[str]:

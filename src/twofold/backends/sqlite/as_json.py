@@ -195,6 +195,8 @@ def _text(member: Member) -> str:
             return f"CASE WHEN {name} = 0 THEN 'false' WHEN {name} IS NOT NULL THEN 'true' END"
         case "timestamp":
             return f"replace({name}, '.000000Z', 'Z')"
+        case "json":  # changed by hand, it may have several lines
+            return f"replace({name}, char(10), ' ')"
         case _:
             return name
 
