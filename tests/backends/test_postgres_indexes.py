@@ -119,3 +119,22 @@ async def test_a_table_of_an_older_twofold_goes_on_as_it_is(new_database: Callab
     )
     assert {name for (name,) in indexes} == {"talk_v1_pkey", "talk_v1_1"}
     await connection.close()
+
+
+async def test_a_table_that_is_dropped_and_made_again_has_todays_indexes(new_database: Callable[[], str]) -> None:
+    """In a store that knew the older one, too: a long text fits, and no second index is made."""
+    url = new_database()
+    store, connection = PostgresReadStore(url), await asyncpg.connect(url)
+    await store.open()
+    await store.prepare(talks.table)
+    await connection.execute("DROP INDEX twofold.talk_v1_1c")
+    await connection.execute(TableSql(talks.table, whole=True).indexes()["talk_v1_1"])
+    await store.prepare(talks.table)
+    await connection.execute("DROP VIEW talk; DROP TABLE twofold.talk_v1; DELETE FROM twofold.tables")
+    await store.prepare(talks.table)
+    await store.index(talks.table)
+    assert await store.refusal(talks.table, [("a", LONG, 0)]) is None
+    await store.close()
+    indexes = await connection.fetch("SELECT indexname FROM pg_indexes WHERE tablename = 'talk_v1'")
+    await connection.close()
+    assert {name for (name,) in indexes} == {"talk_v1_pkey", "talk_v1_1c"}

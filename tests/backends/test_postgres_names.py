@@ -1,6 +1,7 @@
 """What others have built on a read model in PostgreSQL, and what then becomes of its name and its tables."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -122,12 +123,21 @@ async def test_whoever_does_no_work_tells_it_too(database: str, user: Any) -> No
         assert (await status_of(running)).note == "it has caught up with balance v1, which the name balance still shows"
 
 
+RIGHTS = "SELECT relacl::text FROM pg_class WHERE oid = $1::text::regclass"
+RIGHTS_ON_COLUMNS = """SELECT coalesce(jsonb_object_agg(attname, attacl::text), '{}')::text FROM pg_attribute
+    WHERE attrelid = $1::text::regclass AND attacl IS NOT NULL"""
+
+
 async def test_rights_on_the_name_stay_when_its_columns_are_others(database: str, user: Any) -> None:
+    """Also on single columns, as far as these are there."""
     await user.execute("GRANT SELECT ON balance TO PUBLIC")
+    await user.execute("GRANT UPDATE (id, deposits) ON balance TO PUBLIC")
     async with changed.look(database) as running:
         await caught_up(running)
     assert await shows(user, "id", "worth")
-    assert "=r/" in str(await user.fetchval("SELECT relacl FROM pg_class WHERE oid = 'public.balance'::regclass"))
+    assert "=r/" in await user.fetchval(RIGHTS, "public.balance")
+    on_columns = json.loads(await user.fetchval(RIGHTS_ON_COLUMNS, "public.balance"))
+    assert (on_columns.keys(), on_columns["id"][:5]) == ({"id"}, "{=w/p")
 
 
 @pytest.mark.parametrize("made", ["TABLE balance (id text)", "VIEW balance AS SELECT 1 AS one"])
@@ -266,6 +276,8 @@ async def test_what_depends_on_a_table_of_ours_keeps_it(database: str, user: Any
 async def test_a_rebuild_leaves_views_and_rights_as_they_are(database: str, user: Any) -> None:
     await user.execute("CREATE VIEW report AS SELECT id, deposits FROM balance")
     await user.execute("GRANT SELECT ON twofold.balance_v1, balance TO PUBLIC")
+    await user.execute("GRANT UPDATE (id), REFERENCES (total) ON twofold.balance_v1 TO PUBLIC")
+    before = await user.fetchval(RIGHTS_ON_COLUMNS, "twofold.balance_v1")
     kept = await user.prepare("SELECT * FROM balance ORDER BY id")
     assert len(await kept.fetch()) == 1
     async with only.look(database) as running:
@@ -273,8 +285,9 @@ async def test_a_rebuild_leaves_views_and_rights_as_they_are(database: str, user
         await rebuilt(running)
     assert [tuple(row) for row in await kept.fetch()] == [("a", 3, 2), ("b", 4, 1)]
     assert [tuple(row) for row in await user.fetch("SELECT * FROM report ORDER BY id")] == [("a", 2), ("b", 1)]
-    rights = "SELECT relacl::text FROM pg_class WHERE oid = 'twofold.balance_v1'::regclass"
-    assert "=r/" in await user.fetchval(rights)
+    assert "=r/" in await user.fetchval(RIGHTS, "twofold.balance_v1")
+    assert json.loads(before).keys() == {"id", "total"}
+    assert await user.fetchval(RIGHTS_ON_COLUMNS, "twofold.balance_v1") == before
     left = await user.fetchval("SELECT array_agg(relname::text) FROM pg_class WHERE relname LIKE '%~%'")
     assert left is None
 

@@ -79,7 +79,7 @@ def sqlite_path(url: str) -> Path:
     scheme, mark, rest = url.partition("://")
     named = mark and rest.startswith("/") and len(rest) > 1 and not rest.endswith("/")
     if scheme != "sqlite" or not named or rest == "/:memory:":  # each connection would have a database of its own
-        shown = _PASSWORD.sub("…", re.sub(r"//[^/]*@", "//…@", url))  # a mistyped URL may contain one
+        shown = _PASSWORD.sub("…", re.sub(r"//.*@", "//…@", url))  # a mistyped URL may contain one
         raise ConfigurationError(
             f"{shown!r} is not a store: write sqlite:///shop.db (relative), sqlite:////var/lib/shop.db (absolute), "
             f"postgresql://user:password@host/database, cosmos://host/database/container or memory:"

@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
 import asyncpg
 import msgspec
@@ -76,6 +76,7 @@ class Address(msgspec.Struct, frozen=True):
             raise ConfigurationError(
                 f"the URL of the PostgreSQL server cannot be parsed: {error}; write postgresql://user:password@host:port/database"
             ) from error
+        _check_parts(parts)
         query = parse_qsl(parts.query, keep_blank_values=True)
         poolers = [value for name, value in query if name == "pooler"]
         if poolers not in ([], ["transaction"]):
@@ -97,6 +98,21 @@ class Address(msgspec.Struct, frozen=True):
         text = f"{self}: {str(error) or type(error).__name__}{unreachable(error)}"
         parts = urlsplit(self.url)
         return masked(text, unquote(parts.password or ""), dict(parse_qsl(parts.query)).get("password"))
+
+
+def _check_parts(parts: SplitResult) -> None:
+    """Raises: ConfigurationError for a URL with a password where no part of it should be, which it does not show."""
+    if parts.fragment or (parts.netloc and "@" not in parts.netloc and "@" in (parts.path or parts.query)):
+        raise ConfigurationError(
+            "in the URL of the PostgreSQL server a / ? # or @ ends a part too early: in a user name or a password write %2F, "
+            "%3F, %23 or %40, as urllib.parse.quote(password, safe='') does"
+        )
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    if not all(port.isdecimal() for port in ports if port):
+        raise ConfigurationError(
+            "the port in the URL of the PostgreSQL server is not a number: write postgresql://user:password@host:port/database"
+        )
 
 
 class Database:

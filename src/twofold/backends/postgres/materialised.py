@@ -50,7 +50,7 @@ async def make_beside(connection: Connection, replaced: Mapping[FollowerId, Foll
         await connection.execute(f"CREATE MATERIALIZED VIEW {beside.name}{over_new}", timeout=REFRESH_TIMEOUT_S)
         for index in indexes:
             await connection.execute(f"CREATE {index.replace('%s', beside.name, 1)}", timeout=REFRESH_TIMEOUT_S)
-        for (grant,) in await connection.fetch(_GRANTS, table_name(beside.follows), beside.name):
+        for grant, _ in await connection.fetch(_GRANTS, table_name(beside.follows), beside.name):
             await connection.execute(grant)
         made.append(beside)
     return made

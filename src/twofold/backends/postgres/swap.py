@@ -141,7 +141,7 @@ async def _make_view(connection: Connection, sql: TableSql) -> None:
         async with connection.transaction():  # keeps grants on the view, and views that depend on it
             await connection.execute(sql.show("CREATE OR REPLACE VIEW"))
     except asyncpg.InvalidTableDefinitionError:  # other columns
-        granted = await _grants(connection, sql.public_name, sql.public_name)
+        granted = await _grants(connection, sql.table, sql.public_name)
         await connection.execute(f"DROP VIEW {sql.public_name}")
         await connection.execute(sql.show("CREATE VIEW"))
         for grant in granted:
@@ -176,8 +176,10 @@ def _way_out(error: asyncpg.PostgresError) -> str:
     return f"{error.args[0]}. {again}"
 
 
-async def _grants(connection: Connection, of: str, to: str) -> list[str]:
-    return [statement for (statement,) in await connection.fetch(_SQL["grants"], of, to)]
+async def _grants(connection: Connection, table: Table, name: str) -> list[str]:
+    """Those on a relation that is made again under the same name, with the columns of this table."""
+    there = {None, *(column.name for column in table.columns)}
+    return [statement for statement, column in await connection.fetch(_SQL["grants"], name, name) if column in there]
 
 
 # ---- a version's table
@@ -249,7 +251,7 @@ async def _hand_over(connection: Connection, follows: FollowerId, built: Followe
 async def _move_table(connection: Connection, table: Table, built: FollowerId) -> None:
     """Point the view at the new table, drop the old one, then give its names and grants to the new one."""
     sql, new = table_sql(table), table_name(built)
-    granted = await _grants(connection, sql.name, sql.name)
+    granted = await _grants(connection, table, sql.name)
     policies = [statement for (statement,) in await connection.fetch(_SQL["policies"], sql.name, sql.name)]
     live = await connection.fetchval(_SQL["is_live"], table.name, table.follows.version)
     if live and await _named_alike(connection, sql) is None:

@@ -105,11 +105,16 @@ UPDATE twofold.views SET live = (version = $2) WHERE name = $1
 SELECT live FROM twofold.tables WHERE name = $1 AND version = $2
 
 -- name: grants
--- The rights of roles other than the owner on a table or view, as GRANT statements.
-SELECT format('GRANT %s ON %s TO %s%s', a.privilege_type, $2::text,
+-- The rights of roles other than the owner on a table or view ($1), as GRANT statements for another one ($2); each with the
+-- column that it is limited to, if it is.
+SELECT format('GRANT %s%s ON %s TO %s%s', a.privilege_type, ' (' || quote_ident(g.field) || ')', $2::text,
     CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
-    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
-FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a
+    CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END), g.field
+FROM pg_class c CROSS JOIN LATERAL (
+    SELECT NULL::name, c.relacl
+    UNION ALL
+    SELECT t.attname, t.attacl FROM pg_attribute t WHERE t.attrelid = c.oid AND NOT t.attisdropped
+) g (field, acl) CROSS JOIN LATERAL aclexplode(g.acl) a
 WHERE c.oid = to_regclass($1) AND a.grantee <> c.relowner
 
 -- name: forget_table
