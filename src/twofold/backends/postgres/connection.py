@@ -104,7 +104,7 @@ def _check_parts(parts: SplitResult) -> None:
     """Raises: ConfigurationError for a URL with a password where no part of it should be, which it does not show."""
     if parts.fragment or (parts.netloc and "@" not in parts.netloc and "@" in (parts.path or parts.query)):
         raise ConfigurationError(
-            "in the URL of the PostgreSQL server a / ? # or @ ends a part too early: in a user name or a password write "
+            "in the URL of the PostgreSQL server a / ? # or @ ends a part too early: in a user name or password write "
             "%2F, %3F, %23 or %40, as urllib.parse.quote(password, safe='') does"
         )
     hosts = parts.netloc.rpartition("@")[2].split(",")
