@@ -41,6 +41,7 @@ def test_a_url_and_a_connection_string_name_the_same(monkeypatch: pytest.MonkeyP
         ("cosmos://host/shop/orders?tls=no", "is not a store"),
         ("cosmos://host/shop/orders?key=1", "is not a store"),
         ("cosmos://user:secret@host/shop/orders", r"'cosmos://…@host/shop/orders' is not a store"),
+        ("cosmos://user:a/secret@host/shop/orders", r"'cosmos://…@host/shop/orders' is not a store: it names a user"),
         ("cosmos://host:port/shop/orders", "Port could not be cast"),
         ("AccountEndpoint=http://host/;AccountKey=k;Database=shop", "lacks Container: write AccountEndpoint=…"),
         ("cosmos://host/shop/%23", "'#' cannot be the name of a container"),

@@ -454,6 +454,15 @@ async def test_an_index_of_an_older_twofold_is_told_from_a_current_one(new_datab
     [index] = [one for one in older.sql.indexes if one.name not in {each.name for each in current.sql.indexes}]
     await user.execute(str(sa.schema.CreateIndex(index).compile(dialect=postgresql.dialect())))
     assert await store._database.snapshot(lambda c: definitions.holds_whole_texts(c, current))
+    for _ in range(2):
+        await store.prepare(table)
+        assert store._whole == {table.follows}
+    name = current.sql.name
+    await user.execute(f'DROP VIEW everything; DROP TABLE "{name}"; DELETE FROM twofold_tables')
+    await store.prepare(table)
+    assert not store._whole
+    there = await user.fetch("SELECT indexname FROM pg_indexes WHERE tablename = $1", name)
+    assert index.name not in {name for (name,) in there}
     await user.close()
     await store.close()
 

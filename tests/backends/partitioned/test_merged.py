@@ -35,6 +35,7 @@ class Part(MemoryLog):
     fails = False
     slow_s = 0.0
     unknown = False
+    answers: asyncio.Event | None = None
     written = 0
 
     async def _reached(self) -> None:
@@ -59,6 +60,8 @@ class Part(MemoryLog):
         await self._reached()
         self.written += 1
         outcomes = await super().commit(batch)
+        if self.answers is not None:
+            await self.answers.wait()
         if self.unknown:
             raise OutcomeUnknown("?", "the connection was lost")
         return outcomes
@@ -352,6 +355,31 @@ def test_a_proposer_killed_between_reading_and_appending() -> None:
         checked(whole, world.parts)
         assert await world.vectors() == [(0, 0, 0, 0), (5, 5, 0, 0)]
         assert await everything(dead) == whole
+
+    virtual_time.run(main())
+
+
+def test_a_proposer_that_is_answered_late_keeps_the_events_of_its_own_cut() -> None:
+    """One for reactors of the same process has adopted its cut, and made the next one, before the answer comes."""
+
+    async def main() -> None:
+        world = World()
+        feed = world.process()
+        proposer = feed.proposer
+        await world.write(1, 2)
+        answered = world.cuts.answers = asyncio.Event()
+        late = asyncio.create_task(proposer.propose(feed.cuts.newest))
+        while not world.cuts.written:
+            await asyncio.sleep(0.01)
+        world.cuts.answers = None
+        first = await proposer.propose_for_reactor(feed.cuts.newest)
+        await world.write(2, 1)
+        second = await proposer.propose_for_reactor(first)
+        answered.set()
+        assert (first.number, second.number, await late) == (1, 2, second)
+        for number in (1, 0):  # from the beginning, both are read together
+            assert await everything(feed, end_of(number)) == await everything(world.process(), end_of(number))
+        checked(await everything(feed), world.parts)
 
     virtual_time.run(main())
 

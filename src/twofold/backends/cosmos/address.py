@@ -38,24 +38,26 @@ def address(url: str) -> Address:
 
 
 def _from_url(url: str) -> Address:
+    shown = re.sub("//.*@", "//…@", url)  # somebody may have put the key there
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise ConfigurationError(f"{url!r} is not a store: {error}. Write {_FORM}") from None
+        why = error if shown == url else "it names a user"
+        raise ConfigurationError(f"{shown!r} is not a store: {why}. Write {_FORM}") from None
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     tls, category = options.pop("tls", "on"), options.pop("category", None)
     names = [unquote(name) for name in parts.path.strip("/").split("/")]
     if not host or len(names) != 2 or parts.username or tls not in ("on", "off") or options:
-        raise ConfigurationError(f"{re.sub('//[^/]*@', '//…@', url)!r} is not a store: write {_FORM}")
+        raise ConfigurationError(f"{shown!r} is not a store: write {_FORM}")
     key = os.environ.get("COSMOS_KEY", "").strip()
     if not key:
         raise ConfigurationError(
-            f"{url}: the account's key is missing: put it into the environment variable COSMOS_KEY"
+            f"{shown}: the account's key is missing: put it into the environment variable COSMOS_KEY"
         )
-    shown = f"[{host}]" if ":" in host else host
+    named = f"[{host}]" if ":" in host else host
     scheme, default = ("http", 80) if tls == "off" else ("https", 443)
-    return _checked(Address(f"{scheme}://{shown}:{port or default}/", key, names[0], names[1], category))
+    return _checked(Address(f"{scheme}://{named}:{port or default}/", key, names[0], names[1], category))
 
 
 def _from_connection_string(text: str) -> Address:

@@ -121,10 +121,10 @@ class Cuts:
             if self.newest.number == 0:  # no other task has learned of a cut since
                 self.newest = Cut(0, self.newest.vector, head)
 
-    async def add(self, last: Cut, vector: Vector) -> bool:
-        """Propose the cut after `last`. Returns whether it was accepted; if another one was, that is learned.
+    async def add(self, last: Cut, vector: Vector) -> Cut | None:
+        """Propose the cut after `last`. Returns it if it was accepted; if another one was, that is learned.
 
-        Raises: Unavailable, also when the outcome is unknown; LogReplaced.
+        By then it may not be the newest any more. Raises: Unavailable, also when the outcome is unknown; LogReplaced.
         """
         command_id = self._new_id()
         event = Encoded("Cut", 1, msgspec.json.encode(vector), None)
@@ -135,9 +135,10 @@ class Cuts:
             raise Unavailable(f"the log of the cuts: {error}") from error
         if not isinstance(outcome, Receipt):
             await self.learn()
-            return False
-        self._heard(Cut(outcome.version, vector, outcome.position))
-        return True
+            return None
+        cut = Cut(outcome.version, vector, outcome.position)
+        self._heard(cut)
+        return cut
 
     def _heard(self, cut: Cut) -> None:
         if cut.number > self.newest.number:

@@ -113,8 +113,9 @@ class Proposer:
             for number, at in enumerate(after, 1)
         )
         vector = next_cut(after, pages)
-        if vector != after and await self._cuts.add(last, vector):
-            self._made(self._cuts.newest, after, pages)
+        cut = await self._cuts.add(last, vector) if vector != after else None
+        if cut is not None:
+            self._made(cut, after, pages)
         return self._cuts.newest
 
     def _made(self, cut: Cut, after: Vector, pages: Sequence[FeedPage]) -> None:

@@ -117,12 +117,11 @@ class PostgresReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
+        self._whole.discard(table.follows)  # it may have been dropped, and made again
         if not await self._work.run(lambda c: definitions.is_there(c, table)):
             await self._work.run(lambda c: definitions.defining(definitions.make(c, table), table))
-        if await self._work.run(lambda c: definitions.holds_whole_texts(c, table)):
+        elif await self._work.run(lambda c: definitions.holds_whole_texts(c, table)):
             self._whole.add(table.follows)
-        else:
-            self._whole.discard(table.follows)  # it may have been dropped, and made again
 
     async def publish(self, table: Table, covered: Sequence[Position], lost: Sequence[Checkpoint] = ()) -> bool:
         """See `ReadStore.publish`. Also false while another session's open transaction uses the old view."""

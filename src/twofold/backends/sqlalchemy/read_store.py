@@ -77,6 +77,7 @@ class SqlReadStore:
 
     async def prepare(self, table: Table) -> None:
         """See `ReadStore.prepare`."""
+        self._whole.discard(table.follows)  # it may have been dropped, and made again
         await self._database.alone(lambda c: self._defining(definitions.prepare, c, table))
         if await self._database.snapshot(lambda c: definitions.holds_whole_texts(c, self._sql(table))):
             self._whole.add(table.follows)
