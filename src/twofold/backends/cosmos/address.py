@@ -38,7 +38,7 @@ def address(url: str) -> Address:
 
 
 def _from_url(url: str) -> Address:
-    shown = re.sub("//.*@", "//…@", url)  # somebody may have put the key there
+    shown = re.sub("//.*@", "//…@", url)  # a key may stand there by mistake
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
