@@ -7,13 +7,14 @@ import pytest
 
 from twofold import App
 from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.partitioned import Partitioned
 from twofold.errors import LogReplaced, ReadModelBehind
 from twofold.messages import Position
 from twofold.read.freshness import LOOK_EVERY_S
 from twofold.read.projection import Table
 from twofold.read.store import Changes, QueryResult
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import Balance, accounts, balances, deposited
+from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, deposited
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.material import at
 
@@ -106,5 +107,54 @@ def test_g6_news_that_is_not_what_it_waits_for_does_not_make_it_wait_longer() ->
                 await running.get(balances, "a", after=receipt, wait_s=2)
             assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.01)
             folding.cancel()
+
+    virtual_time.run(main())
+
+
+class Late(MemoryLog):
+    """A log whose head is as it was when it was asked for, and comes when it may."""
+
+    may: asyncio.Event | None = None
+
+    async def head(self) -> Position:
+        may, found = self.may, await super().head()
+        if may is not None:
+            await may.wait()
+        return found
+
+
+def test_g11_what_another_read_learns_late_makes_no_older_log() -> None:
+    """Of a partition it is older than the rows of a read that still waits for another partition."""
+
+    async def main() -> None:
+        cuts, rows = MemoryLog(), MemoryReadStore()
+        one, two = parts = [Late(partition=n, log_id=cuts.log_id) for n in (1, 2)]
+        log = Partitioned(parts, cuts)
+        here, there = (next(f"{n}" for n in range(99) if log.partition_of(f"{n}") == part) for part in (1, 2))
+        async with (
+            app.open(Partitioned(parts, cuts), read_store=rows, work=False) as worker,
+            app.look(log, read_store=rows) as reader,
+        ):
+
+            async def handled(*names: str) -> None:
+                for name in names:
+                    await worker.execute(accounts, name, Deposit(1))
+                async for _ in worker.catch_up(balances):
+                    pass
+
+            assert await reader.count(balances) == 0
+            await handled(here)
+            first = one.may = asyncio.Event()
+            early = asyncio.create_task(reader.count(balances))
+            await asyncio.sleep(0.01)
+            one.may = None
+            await handled(here, there)
+            second = two.may = asyncio.Event()
+            late = asyncio.create_task(reader.count(balances))
+            await asyncio.sleep(0.01)
+            first.set()
+            assert await early == 1
+            second.set()
+            assert await late == 2
 
     virtual_time.run(main())

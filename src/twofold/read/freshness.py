@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from itertools import compress
 from typing import Generic, TypeVar
 
 import msgspec
@@ -176,15 +175,15 @@ class Freshness:
             return
         partitions = [checkpoint.follower.partition for checkpoint in unclear]
         if len(checkpoints) == 1:
-            self._heads[partitions[0]] = await feed_of(self._log, partitions[0]).head()
-            reached: Collection[int] = partitions
+            seen = {partitions[0]: await feed_of(self._log, partitions[0]).head()}
+            self._heads |= seen
         else:
-            reached = await self._look_at(partitions)
+            seen = await self._look_at(partitions)
         for checkpoint in unclear:
-            partition = checkpoint.follower.partition
             check_same_log(checkpoint, self._log.log_id)
-            if partition in reached:
-                check_within_log(checkpoint, self._heads[partition])
+            head = seen.get(checkpoint.follower.partition)
+            if head is not None:
+                check_within_log(checkpoint, head)
 
     def _is_unclear(self, checkpoint: Checkpoint) -> bool:
         partition = checkpoint.follower.partition
@@ -203,19 +202,23 @@ class Freshness:
             await self._look_at(sorted({*feeds(self._log), *self._heads}))
             self._looked_at = clock()
 
-    async def _look_at(self, partitions: Sequence[int]) -> Collection[int]:
-        """Which of them could be reached in time. What is known of the others stays. Raises: LogReplaced."""
+    async def _look_at(self, partitions: Sequence[int]) -> dict[int, Position]:
+        """The heads of those that could be reached in time. What is known of the others stays. Raises: LogReplaced.
 
-        async def look_at(partition: int) -> bool:
+        What another read learns meanwhile may be older than the rows of this one.
+        """
+
+        async def look_at(partition: int) -> Position | None:
             try:
                 async with asyncio.timeout(LOOK_PATIENCE_S):
-                    self._heads[partition] = await feed_of(self._log, partition).head()
+                    return await feed_of(self._log, partition).head()
             except (Unavailable, Closed, TimeoutError):
-                return False
-            return True
+                return None
 
-        reached = await asyncio.gather(*(look_at(partition) for partition in partitions))
-        return set(compress(partitions, reached))
+        found = await asyncio.gather(*(look_at(partition) for partition in partitions))
+        seen = {partition: head for partition, head in zip(partitions, found, strict=True) if head is not None}
+        self._heads |= seen
+        return seen
 
 
 def is_covered(log: Feed, token: Sequence[Position], position: Position) -> bool:
