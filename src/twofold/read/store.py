@@ -48,7 +48,8 @@ class Condition(msgspec.Struct, frozen=True):
     """Compares a column with a value. None equals only None, and is neither greater nor less than anything.
 
     `ne` holds wherever `eq` does not, so for None as well. `in` has a tuple of values, which may be empty or include
-    None, and holds if the column equals one of them. `contains` searches for one member of a list column.
+    None, and holds if the column equals one of them. `contains` searches for one member of a list column; there true is
+    not 1.
     """
 
     column: str
@@ -69,7 +70,7 @@ class Condition(msgspec.Struct, frozen=True):
             return False
         match self.operator:
             case "contains":
-                return wanted in msgspec.json.decode(value)
+                return any(one == wanted and type(one) is not bool for one in msgspec.json.decode(value))
             case "gt":
                 return bool(value > wanted)
             case "ge":

@@ -72,7 +72,7 @@ def contains(dialect: str, column: sa.Column[Any], member: str | int) -> Any:
     if dialect != "sqlite":
         return sa.func.json_contains(column, alone)
     each = sa.func.json_each(column).table_valued("value", "type")
-    whole = each.c.type.not_in(["array", "object"])
+    whole = each.c.type.in_(["text", "integer", "real"])  # the members that can be searched for
     return sa.exists(sa.select(1).select_from(each).where(whole, each.c.value == sa.literal(member)))
 
 

@@ -79,7 +79,7 @@ _FROM_SQLITE: dict[Kind, Callable[[Any], Any]] = {
     "uuid": UUID,
 }
 _COMPARED = {**_TO_SQLITE, "decimal": sortable_decimal}
-_WHOLE = "type NOT IN ('array', 'object')"  # members that are plain values, not JSON arrays or objects
+_WHOLE = "type IN ('text', 'integer', 'real')"  # the members that can be searched for
 _OPERATORS = {"eq": "IS", "ne": "IS NOT", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
@@ -203,7 +203,7 @@ class TableSql:
         # DISTINCT, because the conflict clause of the upsert that fires the trigger overrides OR IGNORE.
         add = (
             f"INSERT INTO {members} ({member}, {keys}) "
-            f"SELECT DISTINCT value, {new} FROM json_each(new.{list_}) WHERE {_WHOLE} AND value IS NOT NULL"
+            f"SELECT DISTINCT value, {new} FROM json_each(new.{list_}) WHERE {_WHOLE}"
         )
         same = " AND ".join(f"{name} = old.{name}" for name in key)
         drop = f"DELETE FROM {members} WHERE {member} IN (SELECT value FROM json_each(old.{list_})) AND {same}"

@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import count
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -256,6 +257,19 @@ class FormatConformance(OnBackend):
         assert await model.ids(lines__contains='{"product":"p","price":"1","at":null}') == ""
         assert await model.ids(tags__contains='{"product":"p"}') == "b"
 
+    @pytest.mark.parametrize("indexes", [(), ("it",)], ids=["scanned", "indexed"])
+    async def test_a_member_is_found_by_its_own_type(self, log: LogStore, store: Rows, indexes: Sequence[str]) -> None:
+        """True is not 1, though Python and SQLite hold them for equal."""
+        mixed = Projection("mixed", Mixed, nothing, indexes=indexes)
+        await store.prepare(mixed.table)
+        await store.checkpoints.register(mixed.follows, log.log_id, BEGINNING)
+        model = ReadModel(mixed, store, Queries(store, Headless(log)), await claimed(store.checkpoints, mixed.follows))
+        lists: list[list[Any]] = [[True], [1], ["1"], [False, None], [0], [1.5, 0], ["true"], [[1], {"a": 1}], []]
+        await model.write(Mixed(str(n), it) for n, it in enumerate(lists))
+        for member, ids in ((1, "1"), (0, "45"), ("1", "2"), ("true", "6"), ("a", ""), ("[1]", ""), (2, "")):
+            assert await model.ids(it__contains=member) == ids, member
+        assert await model.ids(it__contains=[]) == "012345678"
+
     @pytest.mark.parametrize("size", [1, 2, 3, 5])
     @pytest.mark.parametrize(
         "order", [("text", "-integer"), ("-text", "integer"), ("-integer",), ("boolean", "-day", "text")]
@@ -326,10 +340,17 @@ class FormatConformance(OnBackend):
             runner.run(store.close())
 
 
+class Mixed(msgspec.Struct, frozen=True):
+    """A list of anything."""
+
+    id: str
+    it: list[Any] = []
+
+
 class ReadModel:
     """Rows of `Everything` that are written directly, page by page, and queried as users do."""
 
-    def __init__(self, projection: Projection[Everything], store: Rows, queries: Queries, claim: Any) -> None:
+    def __init__(self, projection: Projection[Any], store: Rows, queries: Queries, claim: Any) -> None:
         self.projection, self.store, self.queries = projection, store, queries
         self._claim, self._position = claim, 0
 
@@ -343,7 +364,7 @@ class ReadModel:
             projection, store, Queries(store, Headless(log)), await claimed(store.checkpoints, projection.follows)
         )
 
-    async def write(self, rows: Iterable[Everything]) -> None:
+    async def write(self, rows: Iterable[Any]) -> None:
         """Some rows, in one page."""
         await self._commit({(row.id,): self.projection.format.to_values(row) for row in rows})
 
@@ -356,7 +377,7 @@ class ReadModel:
         changes = Changes(rows)
         await self.store.commit(self.projection.table, self._claim, at(self._position - 1), at(self._position), changes)
 
-    async def find(self, **asked: Any) -> Sequence[Everything]:
+    async def find(self, **asked: Any) -> Sequence[Any]:
         """One page."""
         return (await self.queries.find(self.projection, **asked)).rows
 
