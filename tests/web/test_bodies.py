@@ -16,7 +16,7 @@ from pydantic import Base64Bytes, BaseModel, ValidationError
 
 from twofold.web import problems
 from twofold.web.answers import answer
-from twofold.web.bodies import LARGE_BYTES, MAX_BODY_BYTES, JsonBody, read_json, reader
+from twofold.web.bodies import LARGE_BYTES, MAX_BODY_BYTES, JsonBody, _unique, read_json, reader
 from twofold.web.field_errors import field_errors
 from twofold.web.forms import PLAIN
 from twofold.web.problems import MAX_ERRORS, Problem
@@ -280,6 +280,26 @@ async def test_a_number_of_absurd_size_is_refused(client: httpx2.AsyncClient) ->
 
 async def test_the_key_given_twice_is_named(client: httpx2.AsyncClient) -> None:
     assert "'count' is given twice" in (await send(client, '{"x": 0, "count": 1, "count": 2}')).json()["detail"]
+
+
+def test_a_key_given_twice_among_very_many_is_found_by_looking_at_each_once() -> None:
+    """A mebibyte holds 90,000 keys: to compare each with all others would take a minute, in which nobody is served."""
+    compared = 0
+
+    class Key(str):
+        __slots__ = ()
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    keys = [Key(f"a{n}") for n in range(1_000)]
+    with pytest.raises(ValueError, match="'a999' is given twice"):
+        _unique([(key, 0) for key in [*keys, Key("a999")]])
+    assert compared < 5 * len(keys)
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
