@@ -16,10 +16,14 @@ class Request:
     """One request whose body arrives on demand."""
 
     def __init__(
-        self, method: str = "POST", body: bool = True, framing: tuple[bytes, bytes] = (b"content-length", b"2")
+        self,
+        method: str = "POST",
+        body: bool = True,
+        framing: tuple[bytes, bytes] = (b"content-length", b"2"),
+        path: str = "/",
     ) -> None:
         headers = [framing] if body else []
-        self.scope: Scope = {"type": "http", "method": method, "path": "/", "headers": headers, "state": {}}
+        self.scope: Scope = {"type": "http", "method": method, "path": path, "headers": headers, "state": {}}
         self.is_waited_for, self.body_comes, self.is_answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self.status: int | None = None
 
@@ -107,3 +111,16 @@ async def test_an_error_gives_the_place_back(method: str, begun: bool, error: Ba
     last = Request(method, body=False)
     await last.run(admission)
     assert last.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/health/live", 200), ("/health/ready", 200), ("/metrics", 200), ("/metrics-of-stock", 503), ("/health/x", 503)],
+)
+async def test_beyond_the_limit_only_health_and_metrics_are_answered(path: str, status: int) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answered(send)
+
+    request = Request("GET", body=False, path=path)
+    await request.run(Admission(app, Limits(reads=0)))
+    assert request.status == status

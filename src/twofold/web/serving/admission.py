@@ -17,6 +17,7 @@ from twofold.web.problems import Problem, cut_off, overloaded, stopping
 from twofold.web.serving.limits import Limits
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
+ALWAYS = frozenset({"/health/live", "/health/ready", "/metrics"})
 NOTE_EVERY_S = 1.0
 READS_MAY_GO_ON_S = 1.0
 WATCHERS_MAY_GO_ON_S = 3.0  # they end at once, unless their clients do not read
@@ -104,7 +105,7 @@ class Admission:
         if scope["type"] == "websocket":
             await self._watching(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
+        if scope["type"] != "http" or scope["path"] in ALWAYS:
             await self._app(scope, receive, send)
             return
         answering = False
