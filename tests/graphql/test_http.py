@@ -164,6 +164,25 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
         assert len(set(ids)) == 3
 
 
+async def test_a_key_belongs_to_its_user(sqlite: str) -> None:
+    """The same key and the same mutation from another user is another request."""
+
+    async def actor(headers: Mapping[str, str]) -> Actor | None:
+        return Actor(headers["authorization"])
+
+    mutation = 'mutation { join(id: "%s", name: "Ann", email: "a@x.org") { id version } }'
+    async with site(sqlite, api_of(actor=actor, allow=logged_in)) as running:
+        found = [
+            (await running.send(mutation % id_, {"Idempotency-Key": "k", "Authorization": user})).json()
+            for user, id_ in (("ann", "a"), ("bob", "b"), ("bob", "a"), ("ann", "a"), ("cid", "a"))
+        ]
+        made = [one["errors"][0]["extensions"]["code"] if "errors" in one else one["data"]["join"] for one in found]
+        first = {"id": "a", "version": 1}
+        assert made == [first, {"id": "b", "version": 1}, "IDEMPOTENCY_KEY_REUSED", first, "REJECTED"]
+        ids = [one.command_id for name in "ab" for one in await running.running.history(f"member-{name}")]
+        assert len(set(ids)) == 2
+
+
 def test_no_error_of_the_server_is_kept_for_a_key() -> None:
     """A problem with a status of 500 or above in REST may be gone when the request is repeated."""
     kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}

@@ -81,6 +81,18 @@ def test_the_checksum_counts_command_ids() -> None:
     assert len({contents.checksum for contents in found}) == 3
 
 
+async def test_a_copy_can_be_compared_again() -> None:
+    """A comparison changes nothing, neither what the next one finds nor what was sent."""
+    original, copied = await filled(MemoryLog()), MemoryLog()
+    copy = await copying(original, copied)
+    ended = await copy.run(silent)
+    sent = ended.sent.commands
+    found = [await copy.contents(ended, silent) for _ in range(2)]
+    assert found[0] == found[1] == found[0][::-1]
+    assert ended.sent.commands == sent
+    assert ended.sent.events == 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["sqlite to postgres", "postgres to sqlite"])
 async def test_killed_at_any_moment_it_goes_on(way: str, tmp_path: Path, new_database: Callable[[], str]) -> None:

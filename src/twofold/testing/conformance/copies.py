@@ -357,6 +357,23 @@ class CopyConformance(OnBackend):
         assert [(row.position, row.owner) for row in again] == [(place, None) for place in await places_of(log, 6)]
 
     @of_copies
+    async def test_a_reactor_that_has_gone_on_in_the_copy_is_not_put_back(self, log: LogStore) -> None:
+        """When the copy is run again after it was used: what it has done there would be done twice."""
+        original, mails = MemoryLog(), FollowerId("mails")
+        for n in range(6):
+            await appended(original, f"note-{n}", n)
+        await original.checkpoints.register(mails, original.log_id, BEGINNING)
+        await original.checkpoints.advance(await claimed(original.checkpoints, mails), BEGINNING, at(3))
+        await (await copying(original, log, [mails])).run(silent)
+        further = await places_of(log, 6)
+        for row, place in zip(await log.checkpoints.all_partitions(mails), further, strict=True):
+            claim = await claimed(log.checkpoints, row.follower)
+            await log.checkpoints.advance(claim, row.position, place)
+            await log.checkpoints.release(claim)
+        await (await copying(original, log, [mails])).run(silent)
+        assert [row.position for row in await log.checkpoints.all_partitions(mails)] == further
+
+    @of_copies
     async def test_a_reactor_that_goes_on_meanwhile_stands_where_the_copy_ends(self, log: LogStore) -> None:
         """It has handled what the copy does not have yet."""
         original, mails = MemoryLog(), FollowerId("mails")
