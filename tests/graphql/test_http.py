@@ -499,6 +499,20 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
 
 
+async def test_what_is_parked_is_counted_once_for_each_list(sqlite: str) -> None:
+    """However many queries its rows take: where a connection may be long, one for each of its parents."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=1)
+        for name in ("1", "2"):
+            await running.running.execute(writings, name, Write("u0", "unlucky"))
+        await running.running.settled(timeout_s=20)
+        below = "postsConnection(first: %d) { nodes { title } }"
+        query = f"{{ users(limit: 3) {{ a: {below % 500} b: {below % 5} posts {{ title }} }} }}"
+        body = (await running.send(query)).json()
+        assert [len(user["a"]["nodes"]) for user in body["data"]["users"]] == [1, 1, 1]
+        assert body["extensions"] == {"parked": {"users.a": 2, "users.b": 2, "users.posts": 2}}
+
+
 async def test_a_row_that_is_no_longer_parked_as_the_next_page_of_its_level_is_read_is_an_error_still(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -193,6 +193,26 @@ def test_as_many_as_a_transaction_takes_share_one() -> None:
     virtual_time.run(main())
 
 
+def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is either done before it is closed, or gets the error that it is."""
+    monkeypatch.setattr(writing, "MAX_QUEUED", 2)
+
+    async def main() -> None:
+        database = Database()
+        writer = SqlWriter(database)
+        sent = [asyncio.create_task(writer.run(call(f"{number}"))) for number in range(9)]
+        await asyncio.sleep(0)
+        await writer.close()
+        done = set(database.done)
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        assert {str(number) for number, one in enumerate(outcomes) if isinstance(one, Answered)} == done
+        assert {type(one) for one in outcomes} == {Answered, Closed}
+        await asyncio.sleep(1)
+        assert set(database.done) == done
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_closing_waits_for_all_that_were_sent_before(alone: bool) -> None:
     """Those that are queued, those that run, and those that run again alone after that."""

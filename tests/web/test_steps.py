@@ -128,6 +128,15 @@ def test_a_run_that_asks_others_than_before_is_stopped() -> None:
     assert steps.asked == ["order-1", "stock-2"]
 
 
+def test_what_an_earlier_run_asked_stays_known_however_a_later_one_ends() -> None:
+    """A third run is still compared with the first one."""
+    for error in (None, CONFLICT, Unavailable("disk"), Rejected("no"), OutcomeUnknown("c", "disk")):
+        steps = Steps(ID, frozenset({"order-1", "stock-2"}))
+        if error is not None:
+            failed(steps, "order-1", error)
+        assert steps.asked == ["order-1", "stock-2"]
+
+
 def test_a_run_goes_on_where_the_one_before_ended() -> None:
     for streams in (["order-1", "stock-2", "bill-3"], ["stock-2", "order-1", "bill-3"], ["order-1"]):
         commanded(Steps(ID, frozenset({"order-1", "stock-2"})), *streams)

@@ -64,6 +64,10 @@ class Transport(asyncio.Transport):
 
     def write_eof(self) -> None: ...
 
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
     def close(self) -> None:
         self._is_closed = True
 
@@ -141,6 +145,39 @@ def test_a_request_that_is_arriving_when_the_server_stops_has_a_second_more(befo
         assert (bytes(transport.written), transport.is_closing()) == (b"", False)
         await asyncio.sleep(0.2)
         connection.look(loop.time())
+        assert transport.written.startswith(b"HTTP/1.1 408")
+        await asyncio.gather(*server.server_state.tasks)
+
+    virtual_time.run(main())
+
+
+def test_who_sends_faster_than_the_app_reads_is_not_too_slow() -> None:
+    """The time of a request counts while we read it. Once we do again, the client has all of it."""
+
+    async def main() -> None:
+        loop, reads = asyncio.get_running_loop(), asyncio.Event()
+
+        async def reads_later(scope: Any, receive: Any, send: Any) -> None:
+            await reads.wait()
+            await echo(scope, receive, send)
+
+        async def passes(seconds: float) -> None:
+            for _ in range(round(seconds)):
+                await asyncio.sleep(1)
+                connection.look(loop.time())
+
+        config = config_of(reads_later, LIMITS, 2)
+        config.load()
+        server, transport = Server(config), Transport()
+        made: Any = config.http_protocol_class
+        connection = made(config, server.server_state, {}, loop)
+        connection.connection_made(transport)
+        connection.data_received(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n" + b"x" * 200_000)
+        await passes(3 * LIMITS.request_s)
+        reads.set()
+        await passes(LIMITS.request_s - 1)
+        assert (bytes(transport.written), transport.is_closing()) == (b"", False)
+        await passes(3)
         assert transport.written.startswith(b"HTTP/1.1 408")
         await asyncio.gather(*server.server_state.tasks)
 

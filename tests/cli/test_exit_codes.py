@@ -1,0 +1,66 @@
+"""The exit code of a command is the same whether it prints tables or JSON."""
+
+import importlib
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import apsw
+import pytest
+from typer.testing import Result
+
+from twofold import operate
+from twofold.feed.checkpoints import Parked
+from twofold.feed.unparking import Unparked
+from twofold.messages import Position
+from twofold.read.refold import Refolded
+
+APP = "counting:today"
+PARKED = Parked("row", '["1"]', Position(0, 2), "ValueError: no", datetime(2026, 3, 1, tzinfo=UTC))
+
+
+async def still_parked(*_: object) -> Unparked:
+    return Unparked([], [PARKED], 1)
+
+
+async def no_row(*_: object) -> Refolded:
+    return Refolded(None, None, 4, (), "ValueError: no", Position(0, 2))
+
+
+real_status, real_verify = operate.status, operate.verify
+
+
+async def verify_here(*arguments: Any, app_at: str, **how: Any) -> Any:
+    """Starts no other processes, which take seconds."""
+    return await real_verify(*arguments, **how)
+
+
+async def status_of_what_is_parked(running: Any) -> list[operate.FollowerStatus]:
+    return [replace(one, parked=1) for one in await real_status(running)]
+
+
+@pytest.mark.parametrize(
+    ("command", "operated", "function", "code"),
+    [
+        (["parked", APP, "retry", "totals", "--all"], "retry", still_parked, 3),
+        (["rebuild", APP, "totals", "--key", "1"], "rebuild_row", no_row, 3),
+        (["status", APP], "status", status_of_what_is_parked, 3),
+        (["verify", APP, "totals"], "verify", verify_here, 1),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_it_is_that_of_the_outcome(
+    twofold: Callable[..., Result],
+    counting: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    command: list[str],
+    operated: str,
+    function: Any,
+    code: int,
+) -> None:
+    with closing(apsw.Connection("counting.read.db")) as db:
+        db.execute("UPDATE twofold_totals_v1 SET total = 99 WHERE counter_id = '1'")
+    monkeypatch.setattr(importlib.import_module("twofold.operate"), operated, function)
+    assert [twofold(*command, *more).exit_code for more in ([], ["--json"])] == [code, code]
