@@ -281,6 +281,19 @@ def _capital(name: str) -> str:
     return name
 
 
+async def test_two_arguments_that_set_one_condition_are_refused(sqlite: str) -> None:
+    """One of them would be ignored. An argument that is null is not given."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=0)
+        country, other = 'country: "DE"', "country__null: true"
+        for given in (f"{country} {other}", f"{other} {country}", 'country__ne: "FR" country__null: false'):
+            [error] = await running.errors(f"{{ users({given}) {{ userId }} }}")
+            assert error["extensions"]["code"] == "VALIDATION"
+            assert "another argument already sets this condition" in error["message"]
+        found = await running.data("{ users(country: null country__null: true) { userId } }")
+        assert found == {"users": [{"userId": "u2"}]}
+
+
 async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
     """Its field is in `fields`; where anything else is wrong, too, all sentences have their fields before them."""
     types = {"name": Annotated[str, AfterValidator(_capital)], "email": Annotated[str, Field(min_length=3)]}
@@ -647,6 +660,8 @@ async def test_graphiql_and_the_schema_can_be_closed(sqlite: str) -> None:
     ("query", "message"),
     [
         ("{ users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,500 rows"),
+        ("{ a: users(limit: -1000000) { name } users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,501 rows"),
+        ("{ users(limit: 0) { name } b: users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,501 rows"),
         ("query($n: Int = 500) { users(limit: $n) { posts(limit: $n) { title } } }", "may read 250,500 rows"),
         ("{ users { " + " ".join(f"a{n}: name" for n in range(101)) + " } }", "at most 100 aliases"),
         ("{ users { " + "name " * 501 + " } }", "at most 500 fields"),

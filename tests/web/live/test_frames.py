@@ -1,16 +1,22 @@
-"""A stream of events without a server: its head, and the ids of a snapshot that is interrupted."""
+"""A stream of events without a server: its head, the ids of a snapshot that is interrupted, and logins that end."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi import Request
 
+from twofold.ambient import Ambient
+from twofold.api import Actor
 from twofold.testing import virtual_time
 from twofold.web.live.events import BEGIN_AGAIN, FIRST_S, events_of
-from twofold.web.live.subscription import Round
+from twofold.web.live.subscription import CHECK_EVERY_S, Round, Subscription
+from twofold.web.problems import Problem
 
 TOKEN, OTHER = "w.at.some.place", "w.at.another"
 PART, LAST = Round(b"1", None, snapshot=True), Round(b"2", "w.the.end", snapshot=False)
@@ -78,5 +84,48 @@ def test_the_head_comes_first_and_once(after_s: float, first: Round | None) -> N
         taken = await sent(Watched(first, after_s=after_s), last=TOKEN, takes_s=FIRST_S)
         assert [taken[0], taken[1][:6], taken[3:]] == [b"", b"retry:", [b""]]
         assert taken[2].startswith(b":" if first is None else b"event: snapshot")
+
+    virtual_time.run(main())
+
+
+class Standing(Subscription):
+    """Nothing ever changes."""
+
+    def _watch(self, *_: Any) -> Any:
+        async def never() -> AsyncGenerator[None, None]:
+            await asyncio.Event().wait()
+            yield
+
+        return never()
+
+
+@pytest.mark.parametrize("extended", [0, 1, 3])
+@pytest.mark.parametrize("lasts_s", [1.0, 40.0, 600.0])
+def test_a_login_that_is_extended_goes_on_until_it_ends(extended: int, lasts_s: float) -> None:
+    """With a heartbeat as often as ever, however many logins there were; then it ends on time."""
+
+    async def main() -> None:
+        clock, start, beats = asyncio.get_running_loop().time, datetime(2026, 3, 1, tzinfo=UTC), 0
+
+        async def actor(headers: Any) -> Actor:
+            """The login is extended when half of it is over."""
+            times = min(extended, int(clock() / (lasts_s / 2)))
+            return Actor("ann", {}, start + timedelta(seconds=(1 + times / 2) * lasts_s))
+
+        async def tell(round: Round | None) -> None:
+            nonlocal beats
+            beats += 1
+
+        running = SimpleNamespace(ambient=Ambient(now=lambda: start + timedelta(seconds=clock())))
+        state = SimpleNamespace(running=running, api=SimpleNamespace(actor=actor, scope=None))
+        app: Any = SimpleNamespace(state=state)
+        request = Request({"type": "http", "method": "GET", "path": "/", "headers": [], "app": app})
+        encoding: Any = SimpleNamespace(projection=None)
+        with pytest.raises(Problem) as ended:
+            await Standing(encoding, {}, (), {}, None).follow(request, None, 0, tell)
+        in_all_s = (1 + extended / 2) * lasts_s
+        assert ended.value.status_code == 401
+        assert 0 <= clock() - in_all_s < 0.1
+        assert in_all_s // CHECK_EVERY_S - 1 <= beats <= in_all_s // CHECK_EVERY_S + 1 + 2 * extended
 
     virtual_time.run(main())

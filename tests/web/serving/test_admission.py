@@ -147,6 +147,25 @@ async def test_what_is_cut_off_by_a_stop_says_whether_it_was_begun(method: str, 
     assert json.loads(sent)["type"] == ("outcome-unknown" if begun else "stopping")
 
 
+async def test_a_second_signal_ends_websockets_too() -> None:
+    """Those that do not end by themselves, and without an error."""
+    connected = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connected.set()
+        await asyncio.Event().wait()
+
+    request = Request("GET", body=False)
+    request.scope["type"] = "websocket"
+    admission = Admission(app, Limits(watchers=1))
+    task = asyncio.create_task(request.run(admission))
+    async with asyncio.timeout(20):
+        await connected.wait()
+        admission.cut()
+        await task
+    assert not admission.watchers.running
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [("/health/live", 200), ("/health/ready", 200), ("/metrics", 200), ("/metrics-of-stock", 503), ("/health/x", 503)],

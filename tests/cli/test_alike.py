@@ -1,7 +1,8 @@
-"""The exit code of a command is the same whether it prints tables or JSON."""
+"""Exit codes and output that do not depend on how a command is asked, or a store reads."""
 
 import importlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,9 +13,10 @@ import pytest
 from typer.testing import Result
 
 from twofold import operate
+from twofold.backends.sqlite.log import SqliteLog
 from twofold.feed.checkpoints import Parked
 from twofold.feed.unparking import Unparked
-from twofold.messages import Position
+from twofold.messages import Entry, Position, Stream
 from twofold.read.refold import Refolded
 
 APP = "counting:today"
@@ -64,3 +66,18 @@ def test_it_is_that_of_the_outcome(
         db.execute("UPDATE twofold_totals_v1 SET total = 99 WHERE counter_id = '1'")
     monkeypatch.setattr(importlib.import_module("twofold.operate"), operated, function)
     assert [twofold(*command, *more).exit_code for more in ([], ["--json"])] == [code, code]
+
+
+@pytest.mark.parametrize("at_most", [1, 3])
+def test_a_history_has_all_events_however_few_are_read_at_once(
+    twofold: Callable[..., Result], counting: Any, monkeypatch: pytest.MonkeyPatch, at_most: int
+) -> None:
+    """A page may have fewer than were asked for."""
+    read_stream = SqliteLog.read_stream
+
+    async def some(self: SqliteLog, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
+        return await read_stream(self, stream, from_version, min(limit, at_most))
+
+    monkeypatch.setattr(SqliteLog, "read_stream", some)
+    printed = twofold("history", APP, "counter-3", "--json").stdout.splitlines()
+    assert [json.loads(line)["version"] for line in printed] == [1, 2, 3, 4]
