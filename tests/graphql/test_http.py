@@ -660,7 +660,10 @@ async def test_graphiql_and_the_schema_can_be_closed(sqlite: str) -> None:
     ("query", "message"),
     [
         ("{ users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,500 rows"),
-        ("{ a: users(limit: -1000000) { name } users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,501 rows"),
+        (
+            "{ a: users(limit: -1000000) { name } users(limit: 500) { posts(limit: 500) { title } } }",
+            "may read 250,501 rows",
+        ),
         ("{ users(limit: 0) { name } b: users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,501 rows"),
         ("query($n: Int = 500) { users(limit: $n) { posts(limit: $n) { title } } }", "may read 250,500 rows"),
         ("{ users { " + " ".join(f"a{n}: name" for n in range(101)) + " } }", "at most 100 aliases"),

@@ -322,7 +322,7 @@ async def test_relations_show_what_exists_for_the_actor_in_each_round(sqlite: st
             await client.ask("1", query)
             row = {"name": "Ada", "posts": [{"title": "First"}]}
             assert (await client.next())["data"] == {"users": {"rows": [row], "snapshot": True}}
-            for name, title in (("Bea", "Second"), ("Cid", "First")):  # noqa: B007 (it is the one that scope returns)
+            for name, title in (("Bea", "Second"), ("Cid", "First")):  # scope returns it, too
                 await running.running.execute(members, "a", Rename(name))
                 row = {"name": name, "posts": [{"title": title}]}
                 assert (await client.next())["data"] == {"users": {"rows": [row], "snapshot": False}}

@@ -86,7 +86,9 @@ async def test_each_watcher_of_a_round_gets_all_of_its_parts(monkeypatch: pytest
     monkeypatch.setattr(module, "FRAME_BYTES", frame_bytes)
     async with site("memory:") as place:
         await fill(place.running, users=5, posts=0)
-        operation = place.execution.documents.operation("subscription { users { rows { userId } snapshot token } }", None)
+        operation = place.execution.documents.operation(
+            "subscription { users { rows { userId } snapshot token } }", None
+        )
         encoding = Live(operation, place.execution.schema, {}).shared
         assert encoding is not None
         async with aclosing(place.running.watching.watch(encoding.rows, {})) as watching:

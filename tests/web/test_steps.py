@@ -155,7 +155,7 @@ def test_the_scope_is_actor_method_path_and_key() -> None:
 
 
 async def test_sql_commands_of_one_request_have_ids_of_their_own_and_the_same_when_it_runs_again() -> None:
-    """A repeated id returns the first result, whatever the command is; the ids of a decider's commands are others, too."""
+    """A repeated id returns the first result, whatever the command is. Nor is one that of a decider's command."""
     rounds = []
     for _ in range(2):
         running: Any = Calls()
