@@ -50,6 +50,7 @@ async def status_of_what_is_parked(running: Any) -> list[operate.FollowerStatus]
         (["rebuild", APP, "totals", "--key", "1"], "rebuild_row", no_row, 3),
         (["status", APP], "status", status_of_what_is_parked, 3),
         (["verify", APP, "totals"], "verify", verify_here, 1),
+        (["parked", APP, "discard", "totals", "--all"], "discard", operate.discard, 1),  # nothing is parked
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
