@@ -31,6 +31,14 @@ async def no_row(*_: object) -> Refolded:
     return Refolded(None, None, 4, (), "ValueError: no", Position(0, 2))
 
 
+async def status_of_what_catches_up(running: Any) -> list[operate.FollowerStatus]:
+    return [replace(one, lag_events=7, owner="somebody") for one in await real_status(running)]
+
+
+async def status_of_what_nobody_follows(running: Any) -> list[operate.FollowerStatus]:
+    return [replace(one, lag_events=7, owner=None) for one in await real_status(running)]
+
+
 real_status, real_verify = operate.status, operate.verify
 
 
@@ -49,6 +57,8 @@ async def status_of_what_is_parked(running: Any) -> list[operate.FollowerStatus]
         (["parked", APP, "retry", "totals", "--all"], "retry", still_parked, 3),
         (["rebuild", APP, "totals", "--key", "1"], "rebuild_row", no_row, 3),
         (["status", APP], "status", status_of_what_is_parked, 3),
+        (["status", APP], "status", status_of_what_catches_up, 0),
+        (["status", APP], "status", status_of_what_nobody_follows, 3),
         (["verify", APP, "totals"], "verify", verify_here, 1),
         (["parked", APP, "discard", "totals", "--all"], "discard", operate.discard, 1),  # nothing is parked
     ],

@@ -1,4 +1,4 @@
-"""What a page always demands holds for its subscriptions, too, however they are made. Without a server."""
+"""What a page always demands holds however it is read: as a page, by GraphQL, or as subscriptions. Without a server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2
 import pytest
 
 from twofold import App, Decider, Projection, Recorded, Running
@@ -47,7 +48,7 @@ def built(owner: str, event: Build) -> str:
 class Book:
     id: str
     shelf: str = ""
-    title: str = ""
+    title: str | None = None
     is_public: bool = False
 
 
@@ -77,22 +78,29 @@ async def filled(running: Running) -> None:
     await running.settled(timeout_s=20)
 
 
-async def heard(app: Any, user: str, **message: Any) -> dict[str, Any]:
-    """The first message of the server to a subscription."""
+async def heard(app: Any, path: str, user: str, *messages: Any, protocols: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The last of as many messages of the server as the client sends."""
     asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     found: list[dict[str, Any]] = []
 
     async def send(sent: Any) -> None:
         if "text" in sent:
             found.append(json.loads(sent["text"]))
-            asked.put_nowait({"type": "websocket.disconnect"})
+            if len(found) == len(messages):
+                asked.put_nowait({"type": "websocket.disconnect"})
 
     asked.put_nowait({"type": "websocket.connect"})
-    asked.put_nowait({"type": "websocket.receive", "text": json.dumps({"id": "1", "subscribe": "books", **message})})
-    scope = {"type": "websocket", "path": "/live", "raw_path": b"/live", "query_string": b"", "root_path": ""}
+    for message in messages:
+        asked.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
+    scope = {"type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": ""}
     async with asyncio.timeout(20):
-        await app({**scope, "headers": [(b"x-user", user.encode())], "subprotocols": []}, asked.get, send)
-    return found[0]
+        await app({**scope, "headers": [(b"x-user", user.encode())], "subprotocols": protocols}, asked.get, send)
+    return found[-1]
+
+
+async def subscribed(app: Any, user: str, where: dict[str, Any]) -> dict[str, Any]:
+    """The first message of the server to a subscription."""
+    return await heard(app, "/live", user, {"id": "1", "subscribe": "books", "where": where})
 
 
 def shown(message: dict[str, Any]) -> Any:
@@ -107,6 +115,8 @@ def shown(message: dict[str, Any]) -> Any:
         ({"is_public": True}, "not-found"),
         ({"is_public": False}, "not-found"),
         ({"title__ge": "b", "title__lt": "d"}, "c"),
+        ({"title": "a", "title__null": True}, "invalid-input"),  # one of them would be ignored
+        ({"title__null": False, "title__ne": "a"}, "invalid-input"),
     ],
 )
 async def test_a_subscription_has_the_conditions_that_always_hold(where: dict[str, Any], rows: str) -> None:
@@ -114,8 +124,8 @@ async def test_a_subscription_has_the_conditions_that_always_hold(where: dict[st
     api.page(books, only={"is_public": True})
     async with library.open("memory:") as running:
         await filled(running)
-        found = shown(await heard(web_app(running, api), "ann", where=where))
-        assert found == (rows if rows == "not-found" else [*rows])
+        found = shown(await subscribed(web_app(running, api), "ann", where))
+        assert found == (rows if "-" in rows else [*rows])
 
 
 @pytest.mark.parametrize(
@@ -128,7 +138,7 @@ async def test_a_subscription_demands_the_stream_that_its_page_demands(user: str
     api.page(books, "GET /shelves/{shelf}/books", exists=shelves, only={"is_public": True}, name="of_shelf")
     async with library.open("memory:") as running:
         await filled(running)
-        message = await heard(web_app(running, api), user, where={"shelf": shelf})
+        message = await subscribed(web_app(running, api), user, {"shelf": shelf})
         assert shown(message) == ("not-found" if rows is None else [*rows])
         if rows is None:
             assert message["problem"]["detail"] == f"There is no shelf '{shelf}'"
@@ -142,5 +152,41 @@ async def test_the_next_address_is_tried_where_a_stream_must_exist() -> None:
     async with library.open("memory:") as running:
         await filled(running)
         app = web_app(running, api)
-        found = [shown(await heard(app, "bob", where={"shelf": f"s{n}"})) for n in (1, 2, 3)]
+        found = [shown(await subscribed(app, "bob", {"shelf": f"s{n}"})) for n in (1, 2, 3)]
         assert found == [["a", "b"], ["c"], ["d"]]
+
+
+async def read(app: Any, user: str, way: str, shelf: str) -> list[str]:
+    """The ids of the books on a shelf; none where there is an error."""
+    address, books = f"/shelves/{shelf}/books", f'books{"Connection" * (way == "connection")}(shelf: "{shelf}")'
+    if way == "subscription":
+        query = f"subscription {{ {books} {{ rows {{ id }} }} }}"
+        messages = ({"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": {"query": query}})
+        found = await heard(app, "/graphql", user, *messages, protocols=("graphql-transport-ws",))
+        rows = found["payload"]["data"]["books"]["rows"] if found["type"] == "next" else []
+        return [row["id"] for row in rows]
+    async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
+        client.headers["X-User"] = user
+        if way == "page":
+            return [row["id"] for row in (await client.get(address)).json().get("data", [])]
+        below = "{ nodes { id } }" if way == "connection" else "{ id }"
+        body = (await client.post("/graphql", json={"query": f"{{ found: {books} {below} }}"})).json()
+        rows = (body.get("data") or {}).get("found") or []
+        return [row["id"] for row in (rows["nodes"] if isinstance(rows, dict) else rows)]
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+@pytest.mark.parametrize("way", ["page", "query", "connection", "subscription"])
+async def test_what_a_page_demands_holds_for_each_way_to_read_it(way: str, store: str, tmp_path: Any) -> None:
+    """GraphQL reads in one statement on SQLite, and field by field in memory."""
+    api = Api(library, actor=user_of, allow=logged_in, sees={shelves: sees})
+    api.page(books, "GET /shelves/{shelf}/books", exists=shelves, only={"is_public": True}, name="books")
+    async with library.open(f"sqlite:///{tmp_path}/a.db" if store == "sqlite" else store) as running:
+        await filled(running)
+        app = web_app(running, api)
+        found = {(user, n): await read(app, user, way, f"s{n}") for user in ("ann", "bob") for n in (1, 2, 3)}
+        assert {where: rows for where, rows in found.items() if rows} == {
+            ("ann", 1): ["a"],
+            ("ann", 2): ["c"],
+            ("bob", 1): ["a"],
+        }
