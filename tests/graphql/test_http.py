@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, Field
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, User, Write, Written, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
-from twofold.api import Actor, Api, anyone, logged_in, nobody
+from twofold.api import Actor, Api, Many, One, anyone, logged_in, nobody
 from twofold.graphql.documents import Documents, Refused
 from twofold.graphql.limits import Limits
 from twofold.graphql.plan import Fallback
@@ -383,6 +384,33 @@ async def test_rules_and_scopes(compiling: str) -> None:
         assert running.execution.compiled == 2
 
 
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+@pytest.mark.parametrize("kind", ["one", "many", "connection"])
+async def test_a_relation_has_a_rule_of_its_own(kind: str, store: str, tmp_path: Path) -> None:
+    """Asked again with each request, also where the rows that it belongs to are open to all who have logged in."""
+    may: set[str] = {"ann"}
+
+    def allow(actor: Actor, arguments: Mapping[str, Any]) -> bool:
+        return actor.id in may
+
+    api = Api(forum, actor=actor_of, allow=logged_in)
+    api.page(users, name="users")
+    api.page(posts, name="posts")
+    api.relations(posts, author=One(users, by="author_id", allow=allow))
+    api.relations(users, posts=Many(posts, by="author_id", allow=allow))
+    below = {"one": "posts { author { name } }", "many": "users { posts { title } }"}
+    query = "{ " + below.get(kind, "users { postsConnection { nodes { title } } }") + " }"
+    async with site(f"sqlite:///{tmp_path}/a.db" if store == "sqlite" else store, api) as running:
+        await fill(running.running, users=1, posts=1)
+        refused = []
+        for now in ({"ann"}, {"bob"}, {"ann"}):
+            may.clear()
+            may |= now
+            body = (await running.send(query, {"authorization": "ann"})).json()
+            refused.append([one["extensions"]["code"] for one in body.get("errors", [])])
+        assert refused == [[], ["FORBIDDEN"], []]
+
+
 async def test_rows_of_something_that_must_exist(any_store: str) -> None:
     api = Api(forum, actor=nobody)
     api.page(posts, at="GET /users/{author_id}/posts", name="posts_of", exists=members)
@@ -483,9 +511,6 @@ async def test_with_users_a_relation_without_a_rule_is_closed(sqlite: str) -> No
 
 
 def _many() -> Any:
-    from tests.graphql.forum import posts
-    from twofold.api import Many
-
     return Many(posts, by="author_id")
 
 
