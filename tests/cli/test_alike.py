@@ -51,43 +51,36 @@ async def status_of_what_is_parked(running: Any) -> list[operate.FollowerStatus]
     return [replace(one, parked=1) for one in await real_status(running)]
 
 
-@pytest.mark.parametrize(
-    ("command", "operated", "function", "code"),
-    [
-        (["parked", APP, "retry", "totals", "--all"], "retry", still_parked, 3),
-        (["rebuild", APP, "totals", "--key", "1"], "rebuild_row", no_row, 3),
-        (["status", APP], "status", status_of_what_is_parked, 3),
-        (["status", APP], "status", status_of_what_catches_up, 0),
-        (["status", APP], "status", status_of_what_nobody_follows, 3),
-        (["verify", APP, "totals"], "verify", verify_here, 1),
-        (["parked", APP, "discard", "totals", "--all"], "discard", operate.discard, 1),  # nothing is parked
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
-)
-def test_it_is_that_of_the_outcome(
-    twofold: Callable[..., Result],
-    counting: Any,
-    monkeypatch: pytest.MonkeyPatch,
-    command: list[str],
-    operated: str,
-    function: Any,
-    code: int,
+OUTCOMES: list[tuple[list[str], str, Any, int]] = [
+    (["parked", APP, "retry", "totals", "--all"], "retry", still_parked, 3),
+    (["rebuild", APP, "totals", "--key", "1"], "rebuild_row", no_row, 3),
+    (["status", APP], "status", status_of_what_is_parked, 3),
+    (["status", APP], "status", status_of_what_catches_up, 0),
+    (["status", APP], "status", status_of_what_nobody_follows, 3),
+    (["verify", APP, "totals"], "verify", verify_here, 1),
+    (["parked", APP, "discard", "totals", "--all"], "discard", operate.discard, 1),  # nothing is parked
+]
+
+
+def test_the_exit_code_is_that_of_the_outcome_with_json_too(
+    twofold: Callable[..., Result], counting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with closing(apsw.Connection("counting.read.db")) as db:
         db.execute("UPDATE twofold_totals_v1 SET total = 99 WHERE counter_id = '1'")
-    monkeypatch.setattr(importlib.import_module("twofold.operate"), operated, function)
-    assert [twofold(*command, *more).exit_code for more in ([], ["--json"])] == [code, code]
+    for command, operated, function, code in OUTCOMES:
+        with monkeypatch.context() as patch:
+            patch.setattr(importlib.import_module("twofold.operate"), operated, function)
+            assert [twofold(*command, *more).exit_code for more in ([], ["--json"])] == [code, code], command
 
 
-@pytest.mark.parametrize("at_most", [1, 3])
 def test_a_history_has_all_events_however_few_are_read_at_once(
-    twofold: Callable[..., Result], counting: Any, monkeypatch: pytest.MonkeyPatch, at_most: int
+    twofold: Callable[..., Result], counting: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page may have fewer than were asked for."""
     read_stream = SqliteLog.read_stream
 
     async def some(self: SqliteLog, stream: Stream, from_version: int, limit: int) -> Sequence[Entry]:
-        return await read_stream(self, stream, from_version, min(limit, at_most))
+        return await read_stream(self, stream, from_version, min(limit, 3))
 
     monkeypatch.setattr(SqliteLog, "read_stream", some)
     printed = twofold("history", APP, "counter-3", "--json").stdout.splitlines()

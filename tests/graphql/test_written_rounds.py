@@ -80,28 +80,25 @@ async def test_each_selection_is_written_as_it_is_selected(selected: str) -> Non
             assert await told(place, operation, live, live.shared) == wanted
 
 
-@pytest.mark.parametrize("frame_bytes", [1, 60, 10_000])
-async def test_each_watcher_of_a_round_gets_all_of_its_parts(monkeypatch: pytest.MonkeyPatch, frame_bytes: int) -> None:
+async def test_each_watcher_of_a_round_gets_all_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many there are, and whoever takes them first."""
-    monkeypatch.setattr(module, "FRAME_BYTES", frame_bytes)
+    query = "subscription { users { rows { userId } snapshot token } }"
     async with site("memory:") as place:
         await fill(place.running, users=5, posts=0)
-        operation = place.execution.documents.operation(
-            "subscription { users { rows { userId } snapshot token } }", None
-        )
-        encoding = Live(operation, place.execution.schema, {}).shared
-        assert encoding is not None
-        async with aclosing(place.running.watching.watch(encoding.rows, {})) as watching:
-            changes: Any = await anext(watching)
-            found = [list(encoding.bodies(changes)) for _ in range(3)]
-        assert found[0] == found[1] == found[2]
-        parts = [json.loads(body)["users"] for body, _ in found[0]]
-        assert sorted(row["userId"] for part in parts for row in part["rows"]) == [f"u{n}" for n in range(5)]
-        last = len(parts) - 1
-        assert [part["snapshot"] for part in parts] == [number == 0 for number in range(len(parts))]
-        assert [part["token"] is not None for part in parts] == [number == last for number in range(len(parts))]
-        assert [is_last for _, is_last in found[0]] == [number == last for number in range(len(parts))]
-        assert last == {1: 4, 60: last, 10_000: 0}[frame_bytes]
+        for frame_bytes, count in ((1, 5), (40, 3), (10_000, 1)):
+            monkeypatch.setattr(module, "FRAME_BYTES", frame_bytes)
+            encoding = Live(place.execution.documents.operation(query, None), place.execution.schema, {}).shared
+            assert encoding is not None
+            async with aclosing(place.running.watching.watch(encoding.rows, {})) as watching:
+                changes: Any = await anext(watching)
+                found = [list(encoding.bodies(changes)) for _ in range(3)]
+            assert found[0] == found[1] == found[2]
+            parts = [json.loads(body)["users"] for body, _ in found[0]]
+            assert sorted(row["userId"] for part in parts for row in part["rows"]) == [f"u{n}" for n in range(5)]
+            first, last = [[n == at for n in range(count)] for at in (0, count - 1)]
+            assert [part["snapshot"] for part in parts] == first
+            assert [part["token"] is not None for part in parts] == last
+            assert [is_last for _, is_last in found[0]] == last
 
 
 async def test_what_is_asked_for_while_others_are_loaded_is_loaded_then() -> None:

@@ -219,7 +219,7 @@ def test_what_concerns_a_view_is_found_behind_any_number_of_other_events() -> No
             await here.at_rest()
             await here.views.stop()
             before = {view: len(here.times(view)) for view in (of_posts, of_both)}
-            await here.happens(Flagged(), times=2_100)
+            await here.happens(Flagged(), times=1_100)
             await here.happens(Written())
             await here.running.settled(timeout_s=60)
             here.views.work()
