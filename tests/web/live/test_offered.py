@@ -187,3 +187,49 @@ async def test_what_a_page_demands_holds_for_each_way_to_read_it(store: str, tmp
             found = {(user, n): await read(app, user, way, f"s{n}") for user in ("ann", "bob") for n in (1, 2, 3)}
             seen = {where: rows for where, rows in found.items() if rows}
             assert seen == {("ann", 1): ["a"], ("ann", 2): ["c"], ("bob", 1): ["a"]}, way
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+async def test_a_rule_is_asked_the_same_for_each_way_to_read(store: str, tmp_path: Any) -> None:
+    """With the conditions by their fields, and the parameters of the path by their own names."""
+    asked: list[Mapping[str, Any]] = []
+
+    def allow(actor: Actor, arguments: Mapping[str, Any]) -> bool:
+        asked.append(dict(arguments))
+        return True
+
+    api = Api(library, actor=user_of, allow=allow)
+    api.row(books, "GET /books/{book_id}", name="book")
+    api.page(books, "GET /shelves/{shelf_id}/books", where={"shelf": "shelf_id"}, name="books")
+    of_row, of_page = {"book_id": "a"}, {"shelf": "s1", "shelf_id": "s1", "title": "a"}
+    below, list_ = 'book(bookId: "a") { title }', '(shelfId: "s1", title: "a")'
+    async with library.open(f"sqlite:///{tmp_path}/a.db" if store == "sqlite" else store) as running:
+        await filled(running)
+        app = web_app(running, api)
+
+        async def watched(query: str) -> Any:
+            messages = ({"type": "connection_init"}, {"type": "subscribe", "id": "1", "payload": {"query": query}})
+            return await heard(app, "/graphql", "ann", *messages, protocols=("graphql-transport-ws",))
+
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://test") as client:
+            client.headers["X-User"] = "ann"
+            for ask, arguments in (
+                (lambda: client.get("/books/a"), of_row),
+                (lambda: client.post("/graphql", json={"query": f"{{ {below} }}"}), of_row),
+                (lambda: subscribed(app, "ann", {"id": "a"}), of_row),
+                (lambda: watched(f"subscription {{ {below} }}"), of_row),
+                (lambda: client.get("/shelves/s1/books?title=a"), of_page),
+                (lambda: client.post("/graphql", json={"query": f"{{ books{list_} {{ id }} }}"}), of_page),
+                (
+                    lambda: client.post(
+                        "/graphql", json={"query": f"{{ booksConnection{list_} {{ nodes {{ id }} }} }}"}
+                    ),
+                    of_page,
+                ),
+                (lambda: subscribed(app, "ann", {"shelf": "s1", "title": "a"}), of_page),
+                (lambda: watched(f"subscription {{ books{list_} {{ rows {{ id }} }} }}"), of_page),
+            ):
+                asked.clear()
+                await ask()
+                assert asked
+                assert [one for one in asked if one != arguments] == []
