@@ -8,6 +8,8 @@ import pytest
 
 from twofold import App, Decider, Running, VersionConflict, operate, telemetry
 from twofold.telemetry import metrics
+from twofold.testing.conformance.backend import InParts
+from twofold.testing.conformance.bank import balances, bank, deposited, sums
 from twofold.testing.conformance.rebuild import only
 
 
@@ -105,3 +107,20 @@ async def test_a_follower_that_does_not_go_on_is_told(
     labels = '{follower="balance",version="1",kind="projection"}'
     assert f"twofold_lease_held{labels} {held}" in lines
     assert f"twofold_follower_failing{labels} {failing}" in lines
+
+
+async def test_each_sample_of_a_metric_has_labels_of_its_own() -> None:
+    """Prometheus refuses all of them if two are alike: those of the partitions of a log, and of what is merged."""
+    backend = InParts(3)
+    both = replace(bank, projections=[balances, sums])
+    async with both.open(await backend.open_log(), read_store=await backend.open_rows(), work=False) as running:
+        for name in "abcdef":
+            await deposited(running.log, name, 1)
+        lines = [line for line in (await metrics(running)).splitlines() if not line.startswith("#")]
+    samples = [line.rpartition(" ")[0] for line in lines]
+    assert len(set(samples)) == len(samples)
+    spread = [line for line in samples if line.startswith('twofold_lag_events{follower="balance"')]
+    assert spread == [
+        f'twofold_lag_events{{follower="balance",version="1",kind="projection",partition="{n}"}}' for n in (1, 2, 3)
+    ]
+    assert 'twofold_lag_events{follower="sum",version="1",kind="projection"}' in samples

@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
@@ -16,7 +17,7 @@ from pydantic import AfterValidator, Field
 from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Join, Rename, User, Write, Written, api_of, forum, members, posts, users, writings
 from twofold import App, ConfigurationError, Projection, Recorded, Stored
-from twofold.api import Actor, Api, anyone, logged_in, nobody
+from twofold.api import Actor, Api, Many, One, anyone, logged_in, nobody
 from twofold.graphql.documents import Documents, Refused
 from twofold.graphql.limits import Limits
 from twofold.graphql.plan import Fallback
@@ -164,6 +165,25 @@ async def test_a_key_is_used_once_for_each_path(any_store: str) -> None:
         assert len(set(ids)) == 3
 
 
+async def test_a_key_belongs_to_its_user(sqlite: str) -> None:
+    """The same key and the same mutation from another user is another request."""
+
+    async def actor(headers: Mapping[str, str]) -> Actor | None:
+        return Actor(headers["authorization"])
+
+    mutation = 'mutation { join(id: "%s", name: "Ann", email: "a@x.org") { id version } }'
+    async with site(sqlite, api_of(actor=actor, allow=logged_in)) as running:
+        found = [
+            (await running.send(mutation % id_, {"Idempotency-Key": "k", "Authorization": user})).json()
+            for user, id_ in (("ann", "a"), ("bob", "b"), ("bob", "a"), ("ann", "a"), ("cid", "a"))
+        ]
+        made = [one["errors"][0]["extensions"]["code"] if "errors" in one else one["data"]["join"] for one in found]
+        first = {"id": "a", "version": 1}
+        assert made == [first, {"id": "b", "version": 1}, "IDEMPOTENCY_KEY_REUSED", first, "REJECTED"]
+        ids = [one.command_id for name in "ab" for one in await running.running.history(f"member-{name}")]
+        assert len(set(ids)) == 2
+
+
 def test_no_error_of_the_server_is_kept_for_a_key() -> None:
     """A problem with a status of 500 or above in REST may be gone when the request is repeated."""
     kinds = {kind for status, kind, of in PROBLEMS if status >= 500 and of != "readiness"}
@@ -262,6 +282,19 @@ def _capital(name: str) -> str:
     return name
 
 
+async def test_two_arguments_that_set_one_condition_are_refused(sqlite: str) -> None:
+    """One of them would be ignored. An argument that is null is not given."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=0)
+        country, other = 'country: "DE"', "country__null: true"
+        for given in (f"{country} {other}", f"{other} {country}", 'country__ne: "FR" country__null: false'):
+            [error] = await running.errors(f"{{ users({given}) {{ userId }} }}")
+            assert error["extensions"]["code"] == "VALIDATION"
+            assert "another argument already sets this condition" in error["message"]
+        found = await running.data("{ users(country: null country__null: true) { userId } }")
+        assert found == {"users": [{"userId": "u2"}]}
+
+
 async def test_the_sentence_of_a_validator_is_the_message(sqlite: str) -> None:
     """Its field is in `fields`; where anything else is wrong, too, all sentences have their fields before them."""
     types = {"name": Annotated[str, AfterValidator(_capital)], "email": Annotated[str, Field(min_length=3)]}
@@ -349,6 +382,36 @@ async def test_rules_and_scopes(compiling: str) -> None:
         assert response.headers["cache-control"] == "private"
         assert len((await running.send(NAMES, {"authorization": "root"})).json()["data"]["users"]) == 3
         assert running.execution.compiled == 2
+
+
+@pytest.mark.parametrize("store", ["memory:", "sqlite"])
+async def test_a_relation_has_a_rule_of_its_own(store: str, tmp_path: Path) -> None:
+    """Asked again with each request, also where the rows that it belongs to are open to all who have logged in."""
+    may: set[str] = {"ann"}
+
+    def allow(actor: Actor, arguments: Mapping[str, Any]) -> bool:
+        return actor.id in may
+
+    api = Api(forum, actor=actor_of, allow=logged_in)
+    api.page(users, name="users")
+    api.page(posts, name="posts")
+    api.relations(posts, author=One(users, by="author_id", allow=allow))
+    api.relations(users, posts=Many(posts, by="author_id", allow=allow))
+    related = (
+        "posts { author { name } }",
+        "users { posts { title } }",
+        "users { postsConnection { nodes { title } } }",
+    )
+    async with site(f"sqlite:///{tmp_path}/a.db" if store == "sqlite" else store, api) as running:
+        await fill(running.running, users=1, posts=1)
+        refused = []
+        for now in ({"ann"}, {"bob"}, {"ann"}):
+            may.clear()
+            may |= now
+            for each in related:
+                body = (await running.send(f"{{ {each} }}", {"authorization": "ann"})).json()
+                refused.append([one["extensions"]["code"] for one in body.get("errors", [])])
+        assert refused == [[]] * 3 + [["FORBIDDEN"]] * 3 + [[]] * 3
 
 
 async def test_rows_of_something_that_must_exist(any_store: str) -> None:
@@ -451,9 +514,6 @@ async def test_with_users_a_relation_without_a_rule_is_closed(sqlite: str) -> No
 
 
 def _many() -> Any:
-    from tests.graphql.forum import posts
-    from twofold.api import Many
-
     return Many(posts, by="author_id")
 
 
@@ -478,6 +538,20 @@ async def test_a_parked_row_is_an_error_and_lists_count_it(compiling: str) -> No
         assert body["extensions"] == {"parked": {"users": 1}}
         assert "cannot be folded" not in json.dumps(body)
         assert (running.execution.compiled, running.execution.fallbacks.total()) == (1, 0)
+
+
+async def test_what_is_parked_is_counted_once_for_each_list(sqlite: str) -> None:
+    """However many queries its rows take: where a connection may be long, one for each of its parents."""
+    async with site(sqlite) as running:
+        await fill(running.running, users=3, posts=1)
+        for name in ("1", "2"):
+            await running.running.execute(writings, name, Write("u0", "unlucky"))
+        await running.running.settled(timeout_s=20)
+        below = "postsConnection(first: %d) { nodes { title } }"
+        query = f"{{ users(limit: 3) {{ a: {below % 500} b: {below % 5} posts {{ title }} }} }}"
+        body = (await running.send(query)).json()
+        assert [len(user["a"]["nodes"]) for user in body["data"]["users"]] == [1, 1, 1]
+        assert body["extensions"] == {"parked": {"users.a": 2, "users.b": 2, "users.posts": 2}}
 
 
 async def test_a_row_that_is_no_longer_parked_as_the_next_page_of_its_level_is_read_is_an_error_still(
@@ -614,6 +688,11 @@ async def test_graphiql_and_the_schema_can_be_closed(sqlite: str) -> None:
     ("query", "message"),
     [
         ("{ users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,500 rows"),
+        (
+            "{ a: users(limit: -1000000) { name } users(limit: 500) { posts(limit: 500) { title } } }",
+            "may read 250,501 rows",
+        ),
+        ("{ users(limit: 0) { name } b: users(limit: 500) { posts(limit: 500) { title } } }", "may read 250,501 rows"),
         ("query($n: Int = 500) { users(limit: $n) { posts(limit: $n) { title } } }", "may read 250,500 rows"),
         ("{ users { " + " ".join(f"a{n}: name" for n in range(101)) + " } }", "at most 100 aliases"),
         ("{ users { " + "name " * 501 + " } }", "at most 500 fields"),

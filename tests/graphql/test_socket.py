@@ -13,7 +13,7 @@ import websockets
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.graphql.conftest import Site, fill, site
-from tests.graphql.forum import Join, Rename, Write, api_of, members, users, writings
+from tests.graphql.forum import Join, Rename, Write, api_of, members, posts, users, writings
 from twofold import Projection, operate
 from twofold.api import Actor, logged_in
 from twofold.graphql.plan import MOST_VARIANTS
@@ -302,6 +302,30 @@ async def test_rules_and_scopes(sqlite: str) -> None:
             await client.begin(Authorization="ann")
             await client.ask("1", ALL)
             assert [row["userId"] for row in (await client.next())["data"]["users"]["rows"]] == ["u0"]
+
+
+async def test_relations_show_what_exists_for_the_actor_in_each_round(sqlite: str) -> None:
+    """Also where only the scope of the related rows has changed, so that the rows that are watched go on."""
+    title = "First"
+
+    def scope(actor: Actor | None, projection: Projection[Any]) -> dict[str, Any]:
+        return {"title": title} if projection is posts else {}
+
+    query = "subscription { users { rows { name posts { title } } snapshot } }"
+    async with site(sqlite, api_of(actor=actor_of, allow=logged_in, scope=scope)) as running:
+        await running.running.execute(members, "a", Join("Ada", "e"))
+        for name in ("First", "Second"):
+            await running.running.execute(writings, name, Write("a", name))
+        await running.running.settled(timeout_s=WITHIN_S)
+        async with served(running) as connect, connect() as client:
+            await client.begin(authorization="ann")
+            await client.ask("1", query)
+            row = {"name": "Ada", "posts": [{"title": "First"}]}
+            assert (await client.next())["data"] == {"users": {"rows": [row], "snapshot": True}}
+            for name, title in (("Bea", "Second"), ("Cid", "First")):  # scope returns it, too
+                await running.running.execute(members, "a", Rename(name))
+                row = {"name": name, "posts": [{"title": title}]}
+                assert (await client.next())["data"] == {"users": {"rows": [row], "snapshot": False}}
 
 
 async def test_who_has_logged_out_gets_nothing_more_on_an_old_connection(sqlite: str) -> None:

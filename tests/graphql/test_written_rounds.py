@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -13,6 +15,8 @@ from tests.graphql.conftest import Site, fill, site
 from tests.graphql.forum import Rename, members
 from tests.graphql.test_compiled import context_of
 from twofold.graphql.documents import Operation
+from twofold.web.graphql import live as module
+from twofold.web.graphql.levels import Loader
 from twofold.web.graphql.live import Changes, Held, Live, subscription_of
 
 WRITTEN = [
@@ -74,3 +78,46 @@ async def test_each_selection_is_written_as_it_is_selected(selected: str) -> Non
         assert (live.shared is not None) == (selected in WRITTEN)
         if live.shared is not None:
             assert await told(place, operation, live, live.shared) == wanted
+
+
+async def test_each_watcher_of_a_round_gets_all_of_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are, and whoever takes them first."""
+    query = "subscription { users { rows { userId } snapshot token } }"
+    async with site("memory:") as place:
+        await fill(place.running, users=5, posts=0)
+        for frame_bytes, count in ((1, 5), (40, 3), (10_000, 1)):
+            monkeypatch.setattr(module, "FRAME_BYTES", frame_bytes)
+            encoding = Live(place.execution.documents.operation(query, None), place.execution.schema, {}).shared
+            assert encoding is not None
+            async with aclosing(place.running.watching.watch(encoding.rows, {})) as watching:
+                changes: Any = await anext(watching)
+                found = [list(encoding.bodies(changes)) for _ in range(3)]
+            assert found[0] == found[1] == found[2]
+            parts = [json.loads(body)["users"] for body, _ in found[0]]
+            assert sorted(row["userId"] for part in parts for row in part["rows"]) == [f"u{n}" for n in range(5)]
+            first, last = [[n == at for n in range(count)] for at in (0, count - 1)]
+            assert [part["snapshot"] for part in parts] == first
+            assert [part["token"] is not None for part in parts] == last
+            assert [is_last for _, is_last in found[0]] == last
+
+
+async def test_what_is_asked_for_while_others_are_loaded_is_loaded_then() -> None:
+    """Each value once in each turn, and everyone gets what was loaded with their own."""
+    loaded: list[list[str]] = []
+    going_on = asyncio.Event()
+
+    async def load(values: Sequence[str]) -> list[str]:
+        loaded.append(list(values))
+        await going_on.wait()
+        return list(values)
+
+    loader = Loader(load)
+    tasks = [asyncio.create_task(loader.load(value)) for value in ("a", "b", "a")]
+    for turn in range(6):  # also in every step of the loop until the first ones are loaded
+        await asyncio.sleep(0)
+        tasks.append(asyncio.create_task(loader.load(f"{turn}")))
+    going_on.set()
+    found = await asyncio.gather(*tasks)
+    for value, one in zip(["a", "b", "a", *map(str, range(6))], found, strict=True):
+        assert value in one
+    assert sorted(value for values in loaded for value in values) == ["0", "1", "2", "3", "4", "5", "a", "b"]

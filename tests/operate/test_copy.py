@@ -23,11 +23,13 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore
+from twofold.errors import ConfigurationError
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Entry, Position
 from twofold.operate.copy import Contents, copying
 from twofold.testing.conformance.copies import filled, same, silent
 from twofold.testing.conformance.material import append, appended, event
-from twofold.write.copies import KeptCommand
+from twofold.write.copies import KeptCommand, check_complete
 
 COPIER = str(Path(__file__).with_name("copier.py"))
 ENTRY = Entry(Position(0, 1), "note-1", 1, "Noted", 1, b'{"value":1}', b"{}", datetime(2024, 1, 1, tzinfo=UTC))
@@ -79,6 +81,35 @@ def test_the_checksum_counts_command_ids() -> None:
     found[1].add_commands([KeptCommand("note-1", "a", 1, 1)])
     found[2].add_commands([KeptCommand("note-1", "a", 1, 0)])
     assert len({contents.checksum for contents in found}) == 3
+
+
+async def test_a_copy_is_complete_only_once_its_reactors_have_their_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it is opened before, they begin anew, and repeat their effects."""
+    original, copied, mails = await filled(MemoryLog()), MemoryLog(), FollowerId("mails")
+    await original.checkpoints.register(mails, original.log_id, await original.head())
+    copy = await copying(original, copied, [mails])
+    with monkeypatch.context() as patch:
+        patch.setattr(copied.checkpoints, "register", None)  # as if it was killed there
+        with pytest.raises(TypeError):
+            await copy.run(silent)
+    with pytest.raises(ConfigurationError, match="unfinished copy"):
+        await check_complete(copied)
+    await copy.run(silent)
+    await check_complete(copied)
+    [place] = await copied.checkpoints.all_partitions(mails)
+    assert place.position == await copied.head()
+
+
+async def test_a_copy_can_be_compared_again() -> None:
+    """A comparison changes nothing, neither what the next one finds nor what was sent."""
+    original, copied = await filled(MemoryLog()), MemoryLog()
+    copy = await copying(original, copied)
+    ended = await copy.run(silent)
+    sent = ended.sent.commands
+    found = [await copy.contents(ended, silent) for _ in range(2)]
+    assert found[0] == found[1] == found[0][::-1]
+    assert ended.sent.commands == sent
+    assert ended.sent.events == 0
 
 
 @pytest.mark.slow

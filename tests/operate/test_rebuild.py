@@ -66,6 +66,34 @@ async def test_an_operator_is_told_once_what_a_rebuild_waits_for(monkeypatch: py
 
 
 @pytest.mark.parametrize("from_scratch", [False, True])
+def test_a_name_that_cannot_be_moved_is_given_up_after_a_minute(
+    monkeypatch: pytest.MonkeyPatch, from_scratch: bool
+) -> None:
+    """However often it was tried. Another rebuild waits as long again."""
+    rebuild = importlib.import_module("twofold.operate.rebuild")
+
+    async def held(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(rebuild, "try_publish", held)
+
+    async def main() -> None:
+        log, clock = MemoryLog(Ambient()), asyncio.get_running_loop().time
+        await deposited(log, "a", 10)
+        async with only.look(log, read_store=MemoryReadStore()) as operator:
+            for _ in range(2):
+                began, notes = clock(), list[str]()
+                rebuilding = operate.rebuild(operator, balances, from_scratch=from_scratch, note=notes.append)
+                async with asyncio.timeout(10 * rebuild.PUBLISH_S), aclosing(rebuilding) as positions:
+                    async for _ in positions:
+                        pass
+                assert 0 <= clock() - began - rebuild.PUBLISH_S < 3 * rebuild.LOOK_S
+                assert len(notes) == 1
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
 async def test_what_is_appended_while_the_name_cannot_be_moved_is_folded(
     monkeypatch: pytest.MonkeyPatch, from_scratch: bool
 ) -> None:
@@ -94,7 +122,10 @@ async def test_what_is_appended_while_the_name_cannot_be_moved_is_folded(
     assert next(tries) == 5
 
 
-async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen() -> None:
+async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(importlib.import_module("twofold.operate.rebuild"), "LOOK_S", 0.02)
     log, rows = MemoryLog(Ambient()), MemoryReadStore()
     notes: list[str] = []
     async with only.open(log, read_store=rows) as running, only.look(log, read_store=rows) as operator:
@@ -103,7 +134,8 @@ async def test_where_another_worker_holds_the_checkpoint_its_positions_are_seen(
         assert notes == [f"balance v1 is held by worker {running.owner}: waiting for it"]
 
 
-async def test_a_worker_of_the_same_process_is_not_waited_for_as_another() -> None:
+async def test_a_worker_of_the_same_process_is_not_waited_for_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("twofold.operate.rebuild"), "LOOK_S", 0.02)
     notes: list[str] = []
     async with only.open("memory:") as running:
         await running.get(balances, "a", after=await deposited(running.log, "a", 1, 2))

@@ -1,12 +1,16 @@
 """The status of an App, for an operator."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from twofold import operate
 from twofold.ambient import Ambient
+from twofold.app import Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.feed.checkpoints import Checkpoint
 from twofold.messages import Position
@@ -69,6 +73,37 @@ async def test_who_only_looks_is_told_that_the_log_is_another_one() -> None:
         [told] = await operate.status(looking)
         assert told.error is not None
         assert log.log_id in told.error
+
+
+class GoesOn(MemoryLog):
+    """After its end has been read, an event is appended and folded before anything else happens."""
+
+    meanwhile: Callable[[], Awaitable[object]] | None = None
+
+    async def head(self) -> Position:
+        found = await super().head()
+        if self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            await meanwhile()
+        return found
+
+
+@pytest.mark.parametrize("look", [operate.status, operate.check])
+async def test_what_is_folded_meanwhile_is_no_sign_of_another_log(look: Callable[[Running], Awaitable[Any]]) -> None:
+    """A checkpoint may be beyond the end that the log had a moment ago."""
+    log = GoesOn()
+    async with only.open(log, read_store=MemoryReadStore()) as running:
+
+        async def goes_on() -> None:
+            await running.get(balances, "a", after=await deposited(log, "a", 1))
+
+        for _ in range(2):
+            log.meanwhile = goes_on
+            found = await look(running)
+            assert log.meanwhile is None
+            for one in found or ():
+                assert one.error is None
+        assert await running.get(balances, "a") is not None
 
 
 @dataclass(frozen=True)

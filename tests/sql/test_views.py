@@ -44,6 +44,13 @@ class Row:
     count: int = 0
 
 
+@dataclass(frozen=True)
+class Other:
+    id: str
+    count: int = 0
+    more: int = 0
+
+
 def decide(command: Written | Liked | Flagged, state: None) -> list[Written | Liked | Flagged]:
     return [command]
 
@@ -201,6 +208,39 @@ def test_what_does_not_concern_a_view_moves_it_on_without_a_refresh(event: Any, 
             assert changed == {*concerns, of_tables}
 
     virtual_time.run(main())
+
+
+def test_what_concerns_a_view_is_found_behind_any_number_of_other_events() -> None:
+    """They were recorded while nobody kept the view fresh: more than are read at once."""
+
+    async def main() -> None:
+        async with world() as here:
+            await here.happens(Written())
+            await here.at_rest()
+            await here.views.stop()
+            before = {view: len(here.times(view)) for view in (of_posts, of_both)}
+            await here.happens(Flagged(), times=1_100)
+            await here.happens(Written())
+            await here.running.settled(timeout_s=60)
+            here.views.work()
+            await here.at_rest()
+            assert {view: len(here.times(view)) for view in before} == {view: n + 1 for view, n in before.items()}
+
+    virtual_time.run(main())
+
+
+def test_each_part_of_a_definition_changes_its_fingerprint() -> None:
+    """The same version with another definition is refused by it."""
+    posts_2, sql = Projection("posts", Row, fold_post, version=2), "SELECT * FROM {posts}"
+    given: dict[str, Any] = {"row": Row, "sql": sql, "over": [posts]}
+    changes: list[dict[str, Any]] = [
+        *({}, {"over": [posts_2]}, {"over": [posts, likes]}, {"over": []}, {"sql": sql + " LIMIT 1"}),
+        *({"refresh_ms": 100}, {"security_invoker": True}, {"row": Other}, {"key_fields": ["count"]}),
+    ]
+    found = [View("of_posts", **given | change).definition.fingerprint for change in changes]
+    assert len(set(found)) == len(changes)
+    assert View("of_posts", **given).definition.fingerprint == found[0]
+    assert View("of_posts", **given, refresh_ms=200).definition.fingerprint == found[5], "the pause may be another"
 
 
 def test_a_view_whose_rows_changed_without_an_event_is_refreshed() -> None:

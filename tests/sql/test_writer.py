@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from twofold.errors import BatchRefused, Closed, OutcomeUnknown, Unavailable
 from twofold.messages import Meta, Position
 from twofold.sql import writer as writing
 from twofold.sql.calls import CONFLICT, IDS, MAX_BATCH, WAITED, Answered, Call, Failed
+from twofold.sql.command import SqlCommand
 from twofold.sql.writer import ALONE_WAIT_MS, AT_ONCE, TRIES, SqlWriter
 from twofold.testing import virtual_time
 
@@ -193,6 +195,26 @@ def test_as_many_as_a_transaction_takes_share_one() -> None:
     virtual_time.run(main())
 
 
+def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is either done before it is closed, or gets the error that it is."""
+    monkeypatch.setattr(writing, "MAX_QUEUED", 2)
+
+    async def main() -> None:
+        database = Database()
+        writer = SqlWriter(database)
+        sent = [asyncio.create_task(writer.run(call(f"{number}"))) for number in range(9)]
+        await asyncio.sleep(0)
+        await writer.close()
+        done = set(database.done)
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        assert {str(number) for number, one in enumerate(outcomes) if isinstance(one, Answered)} == done
+        assert {type(one) for one in outcomes} == {Answered, Closed}
+        await asyncio.sleep(1)
+        assert set(database.done) == done
+
+    virtual_time.run(main())
+
+
 @pytest.mark.parametrize("alone", [False, True])
 def test_closing_waits_for_all_that_were_sent_before(alone: bool) -> None:
     """Those that are queued, those that run, and those that run again alone after that."""
@@ -318,3 +340,18 @@ def test_every_caller_has_its_outcome_whatever_happens(seed: int, monkeypatch: p
         await asyncio.gather(*background)
 
     virtual_time.run(main())
+
+
+@dataclass(frozen=True)
+class Move:
+    from_account: str
+    to_account: str
+    amount: int
+
+
+def test_the_key_of_a_command_is_the_row_that_it_locks() -> None:
+    """The first field, unless another one is named."""
+    move = Move("b", "a", 1)
+    first, named = SqlCommand("move", Move, "move"), SqlCommand("move", Move, "move", key="to_account")
+    assert (first.sort_key(move), named.sort_key(move)) == ("b", "a")
+    assert SqlCommand("move", Move, "move", key="amount").sort_key(move) == "1"

@@ -2,7 +2,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema_rs
 import msgspec
@@ -18,6 +18,18 @@ from twofold.web.forms import CAMEL, CURRENT, JsonForm
 class Line:
     unit_price: Decimal
     by_product_id: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Inner:
+    of_whom: Annotated[str, Field(alias="from")]
+
+
+@dataclass(frozen=True)
+class Outer:
+    of_whom: str
+    inner: Inner
+    more: tuple[Inner, ...]
 
 
 def text(value: Any, form: JsonForm | None = None) -> str:
@@ -39,6 +51,14 @@ def test_a_form_names_fields_and_keys_are_data() -> None:
     assert text(LINE) == text(LINE, CAMEL)
     CURRENT.reset(token)
     assert text(LINE) == text(LINE, JsonForm())
+
+
+def test_an_alias_is_that_of_its_own_class() -> None:
+    """A class that contains another one has a field of the same name, which is not called so."""
+    given = Outer("a", Inner("b"), (Inner("c"),))
+    assert text(given, CAMEL) == '{"ofWhom":"a","inner":{"from":"b"},"more":[{"from":"c"}]}'
+    read = reader(CAMEL.core_schema(Outer))
+    assert read(read_json(text(given, CAMEL).encode())) == given
 
 
 @pytest.mark.parametrize(

@@ -27,10 +27,12 @@ routes = router()
 
 
 async def lower(request: Request, x_case: Annotated[str | None, Header()] = None) -> bool:
+    if x_case == "none":
+        raise HTTPException(401)
     return x_case == "lower" and request.method == "GET"
 
 
-async def refuse_evil(x_evil: Annotated[str, Header()] = "") -> None:
+async def refuse_evil(x_evil: Annotated[str, Header()] = "", x_weight: Annotated[int, Header(ge=0)] = 0) -> None:
     if x_evil:
         raise problems.Problem(400, "evil", "No")
 
@@ -54,6 +56,11 @@ REQUESTS = [
     ("/things/Tea?limit=&status=", {}),
     ("/things/Tea?limit=1.5&half=nan", {}),
     ("/things/Tea", {"X-Evil": "1"}),
+    ("/things/Tea", {"X-Weight": "much", "X-Evil": "1"}),
+    ("/things/Tea", {"X-Weight": "-1", "X-Case": "none"}),
+    ("/things/toolong", {"X-Weight": "-1", "X-Case": "none"}),
+    ("/things/toolong?limit=0", {"X-Weight": "-1"}),
+    ("/things/toolong", {"X-Case": "none"}),
     ("/things/Tea?limit=2&limit=3", {}),
     ("/things/Tea?colour=red", {}),
 ]

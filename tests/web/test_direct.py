@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import httpx2
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from twofold import App, Projection, Recorded, Running, Stored, Stream
+from twofold.api import Api, nobody
 from twofold.api.rule import by_rule
 from twofold.errors import InvalidCursor
 from twofold.web.application import web_app
@@ -72,6 +74,33 @@ async def test_rows_and_pages_are_found_directly(running: Running, connect: Conn
     assert len((await client.get("/note")).json()["data"]) == 3
     assert (await client.head("/note/b")).status_code == 200
     assert found == ["/note/a", "/note", "/note/b"]
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_an_address_with_a_word_comes_before_one_with_a_parameter(
+    running: Running, connect: Connect, found: list[str], order: tuple[int, ...]
+) -> None:
+    """In whichever order they were declared, as for FastAPI."""
+    api = Api(app, actor=nobody)
+    declare = [
+        lambda: api.row(notes, name="one"),
+        lambda: api.page(notes, at="GET /note/b", plain=True, name="all"),
+        lambda: api.row(notes, at="GET /{kind_of_note}/a", name="other"),
+    ]
+    for number in order:
+        declare[number]()
+    client = await connect(web_app(running, api))
+    sent = ("/note/b", "/note/a", "/note/c", "/b/a")
+    directly = [(await client.get(path)).json() for path in sent]
+    assert found == list(sent[:3])
+    assert len(directly[0]) == 3
+    assert directly[1]["note_id"] == "a"
+    assert directly[3]["note_id"] == "b"
+    encoded = [(await client.get(f"/{path[1:-1]}%{ord(path[-1]):x}")).json() for path in sent]
+    assert directly[2].pop("instance") == "/note/c"
+    assert encoded[2].pop("instance") == "/note/c"
+    assert encoded == directly
+    assert found == list(sent[:3]), "FastAPI has found what is encoded"
 
 
 async def test_a_request_for_the_whole_server_has_no_segments(running: Running) -> None:

@@ -222,6 +222,16 @@ async def test_a_precondition_that_a_route_does_not_know_is_refused(
     assert done == []
 
 
+@pytest.mark.parametrize("first", PRECONDITIONS)
+@pytest.mark.parametrize("second", PRECONDITIONS)
+async def test_each_of_two_preconditions_must_be_known(client: httpx2.AsyncClient, first: str, second: str) -> None:
+    """In whichever order they come: one that is ignored could forbid the change."""
+    answered = await client.put("/strict/known", headers=[(first, '"3"'), (second, '"7"')])
+    known = {first, second} <= {"If-Match", "If-None-Match"}
+    assert (answered.json().get("type") != "unknown-precondition") == known
+    assert known or done == []
+
+
 async def test_an_unknown_address_is_not_found_whatever_it_demands(client: httpx2.AsyncClient) -> None:
     assert (await client.put("/nowhere", headers={"If-Match": '"1"'})).status_code == 404
     assert (await client.post("/strict", headers={"If-Match": '"1"'})).status_code == 405

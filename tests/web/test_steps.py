@@ -1,11 +1,26 @@
 """Step numbers of commands and new ids stay the same when a request runs again."""
 
 import asyncio
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from twofold import InvalidInput, OutcomeUnknown, Rejected, Stream, Unavailable, VersionConflict
+from twofold.web.commands import Asked
 from twofold.web.steps import NotRepeatable, Steps, request_id
+
+
+class Calls:
+    """Notes with which id each SQL command is called."""
+
+    def __init__(self) -> None:
+        self.ids: list[tuple[str, str]] = []
+
+    async def call(self, command: Any, value: Any, *, command_id: str, **_: Any) -> None:
+        self.ids.append((command.name, command_id))
+
 
 ID = request_id("ann", "POST", "/orders", "k1")
 CONFLICT = VersionConflict(Stream("order", "1"), 1, 2)
@@ -50,6 +65,20 @@ def test_a_command_that_is_tried_again_keeps_its_id(error: Exception) -> None:
         ID,
         *commanded(Steps(ID), "order-1", "order-1"),
     ]
+
+
+def test_a_command_that_is_tried_again_beside_others_under_way_has_its_own_id_again() -> None:
+    """Whichever of them failed, and whether the others have ended meanwhile."""
+    first, second, third = commanded(Steps(ID), *["order-1"] * 3)
+    for fails, others_end in product(range(3), (True, False)):
+        steps = Steps(ID)
+        under_way = [steps.command("order-1") for _ in range(3)]
+        assert [each.__enter__() for each in under_way] == [first, second, third]
+        failing = under_way.pop(fails)
+        assert not failing.__exit__(VersionConflict, CONFLICT, None)
+        for each in under_way if others_end else ():
+            each.__exit__(None, None, None)
+        assert commanded(steps, "order-1") == [(first, second, third)[fails]]
 
 
 def test_after_a_refusal_comes_another_command() -> None:
@@ -99,6 +128,15 @@ def test_a_run_that_asks_others_than_before_is_stopped() -> None:
     assert steps.asked == ["order-1", "stock-2"]
 
 
+def test_what_an_earlier_run_asked_stays_known_however_a_later_one_ends() -> None:
+    """A third run is still compared with the first one."""
+    for error in (None, CONFLICT, Unavailable("disk"), Rejected("no"), OutcomeUnknown("c", "disk")):
+        steps = Steps(ID, frozenset({"order-1", "stock-2"}))
+        if error is not None:
+            failed(steps, "order-1", error)
+        assert steps.asked == ["order-1", "stock-2"]
+
+
 def test_a_run_goes_on_where_the_one_before_ended() -> None:
     for streams in (["order-1", "stock-2", "bill-3"], ["stock-2", "order-1", "bill-3"], ["order-1"]):
         commanded(Steps(ID, frozenset({"order-1", "stock-2"})), *streams)
@@ -114,3 +152,18 @@ def test_the_scope_is_actor_method_path_and_key() -> None:
     assert len({request_id(*scope) for scope in scopes}) == len(scopes)
     # Must never change: stored commands have this id.
     assert request_id(*scopes[0]) == "9f7124475c5474376a025ba60700b0ab6ece227f4ade350674934360834e5b04"
+
+
+async def test_sql_commands_of_one_request_have_ids_of_their_own_and_the_same_when_it_runs_again() -> None:
+    """A repeated id returns the first result, whatever the command is. Nor is one that of a decider's command."""
+    rounds = []
+    for _ in range(2):
+        running: Any = Calls()
+        unused: Any = None
+        asked = Asked(unused, running, unused, None, None, Steps(ID))
+        for name in ("pay", "ship", "pay"):
+            command: Any = SimpleNamespace(name=name)
+            await asked.call(command, None)
+        rounds.append(running.ids)
+    assert len({id_ for _, id_ in rounds[0]} | {ID}) == 4
+    assert rounds[0] == rounds[1]

@@ -91,13 +91,13 @@ async def _retry(running: Running, name: str, key: str | None, as_json: bool) ->
 
 async def _discard(running: Running, name: str, key: str | None, as_json: bool) -> None:
     found = await operate.discard(running, name, key)
+    if not found:
+        raise InvalidInput(f"nothing of {name} is parked")
     if as_json:
         print_json({"discarded": [one.key for one in found]})
         return
     for one in found:
         out.print(f"{name}: {one.kind} {one.key} skips its events from {one.position} until now", markup=False)
-    if not found:
-        raise InvalidInput(f"nothing of {name} is parked")
 
 
 def _line(one: ParkedEvent) -> Row:

@@ -90,6 +90,11 @@ def test_a_stream_that_is_read_slowly_is_no_stuck_one() -> None:
     assert [whole.untaken_s(size, now, is_stream=False) for now, size in enumerate(sizes)] == [0, 1, 2, 3, 4, 5]
     assert [stuck.untaken_s(size, now, is_stream=True) for now, size in enumerate([100, 100, 103, 103])] == [0, 1, 2, 3]
     assert whole.untaken_s(0, 9, is_stream=False) == 0
+    later = Outgoing()  # it read much once, and then nothing any more
+    assert [later.untaken_s(size, now, is_stream=True) for now, size in enumerate([900, 40, 40, 60, 0, 40, 40])] == [
+        *(0, 0, 0, 1),
+        *(0, 0, 1),
+    ]
 
 
 def test_open_files() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from decimal import Decimal
@@ -53,7 +54,18 @@ def test_each_watcher_of_a_large_round_gets_all_of_it() -> None:
     once = encoding.Encoding(notes, None, JsonForm())
     values = [(str(number), "ada", "x" * encoding.FRAME_BYTES, Decimal(0)) for number in range(3)]
     rows = {each[0]: once.rows.format.from_values(each) for each in values}
-    changes: RowChanges[Any] = RowChanges(rows, "w.", False, 0)
+    changes: RowChanges[Any] = RowChanges(rows, "w.", False, 2)
     first, second = list(once.bodies(changes)), list(once.bodies(changes))
     assert [is_last for _, is_last in first] == [False, False, True]
     assert second == first
+    assert [json.loads(body)["parked"] for body, _ in first] == [2, 2, 2]
+
+
+def test_a_row_is_not_taken_for_one_that_is_gone() -> None:
+    """What is written once is found by the object that the values of a row are; another one may get its place."""
+    once = encoding.Encoding(notes, None, JsonForm())
+    for number in range(20):
+        row = once.rows.format.from_values(("1", "ada", str(number), Decimal(0)))  # nobody else keeps these values
+        changes: RowChanges[Any] = RowChanges({"1": row}, "w.", False, 0)
+        [(body, _)] = once.bodies(changes)
+        assert json.loads(body)["rows"]["1"]["title"] == str(number)

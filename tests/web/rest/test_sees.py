@@ -102,6 +102,26 @@ async def test_a_stream_of_another_is_like_one_that_is_unknown(serve: Serve, hea
     assert (await site.client.post("/diaries/1/notes", json=note, headers=ADA)).json()["version"] == 2
 
 
+async def test_each_of_two_streams_with_one_id_must_exist_for_the_actor(serve: Serve) -> None:
+    """The one that has to exist, and the one that the command is for, whoever may see the other one."""
+    hidden: set[Any] = set()
+    sees = {each: (lambda actor, state, of=each: of not in hidden) for each in (diaries, albums)}
+    api = Api(DIARIES, actor=user_of, allow=logged_in, sees=sees)
+    api.command(diaries, Open, "PUT /diaries/{id}", new=True, by="owner")
+    api.command(albums, Glue, "POST /diaries/{id}/pictures", exists=diaries)
+    api.command(albums, Glue, "PUT /pictures/{id}", name="first", exists={"id": albums})
+    site = await serve(api)
+    assert (await site.client.put("/diaries/1", json={}, headers=ADA)).status_code == 200
+    statuses = []
+    for now in (set[Any](), {diaries}, {albums}, {diaries, albums}, set[Any]()):
+        hidden.clear()
+        hidden |= now
+        sent = [("POST", "/diaries/1/pictures"), ("PUT", "/pictures/1")]
+        done = [await site.client.request(*where, json={"picture": "x"}, headers=ADA) for where in sent]
+        statuses.append([one.status_code for one in done])
+    assert statuses == [[200, 200], [404, 200], [404, 404], [404, 404], [200, 200]]
+
+
 async def test_one_that_does_not_exist_yet_may_begin(serve: Serve) -> None:
     site = await serve(diaries_api())
     assert (await site.client.put("/diaries/1/last", json={"text": "first"}, headers=EVE)).json()["version"] == 1

@@ -1,6 +1,7 @@
 """Admission at critical moments: bodies that end together, errors after a request was admitted."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any
 
@@ -111,6 +112,58 @@ async def test_an_error_gives_the_place_back(method: str, begun: bool, error: Ba
     last = Request(method, body=False)
     await last.run(admission)
     assert last.status == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("has_body", [True, False], ids=["a body", "no body"])
+@pytest.mark.parametrize("is_whole", [True, False], ids=["that has come", "that is still coming"])
+async def test_what_is_cut_off_by_a_stop_says_whether_it_was_begun(method: str, has_body: bool, is_whole: bool) -> None:
+    """A command whose body has not come has changed nothing. Of a read, it does not matter."""
+    working = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if has_body:
+            await receive()
+        working.set()
+        await asyncio.Event().wait()
+
+    request, sent = Request(method, has_body), bytearray()
+    admission = Admission(app, Limits())
+
+    async def send(message: Message) -> None:
+        sent.extend(message.get("body", b""))
+
+    task = asyncio.create_task(admission(request.scope, request.receive, send))
+    async with asyncio.timeout(20):
+        if has_body:
+            await request.is_waited_for.wait()
+        if is_whole:
+            request.body_comes.set()
+        if is_whole or not has_body:
+            await working.wait()
+        admission.cut()
+        await task
+    begun = method != "GET" and (is_whole or not has_body)
+    assert json.loads(sent)["type"] == ("outcome-unknown" if begun else "stopping")
+
+
+async def test_a_second_signal_ends_websockets_too() -> None:
+    """Those that do not end by themselves, and without an error."""
+    connected = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        connected.set()
+        await asyncio.Event().wait()
+
+    request = Request("GET", body=False)
+    request.scope["type"] = "websocket"
+    admission = Admission(app, Limits(watchers=1))
+    task = asyncio.create_task(request.run(admission))
+    async with asyncio.timeout(20):
+        await connected.wait()
+        admission.cut()
+        await task
+    assert not admission.watchers.running
 
 
 @pytest.mark.parametrize(

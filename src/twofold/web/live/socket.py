@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from twofold.errors import NotFound
 from twofold.read.freshness import DEFAULT_WAIT_S
-from twofold.web.identity import check_allowed, check_login, refreshed_actor
+from twofold.web.identity import refreshed_actor
 from twofold.web.live.client import LONGEST_ID, MOST_SUBSCRIPTIONS, Client
 from twofold.web.live.offers import Offers
 from twofold.web.live.route import LIVE, SocketRoute, decoded, until_it_ends
@@ -139,15 +140,14 @@ class _Connection:
         await subscription.follow(self._client.request, message.after, DEFAULT_WAIT_S, tell, self._client.outlet)
 
     async def _allowed(self, name: str, where: Mapping[str, Any]) -> Subscription:
-        """The first subscription that is open to this client. Raises: Problem 401, Problem 403; as `Offers`."""
-        refusal: Problem | None = None
+        """The first subscription that is open to this client. Raises: as `Subscription.check` and `Offers`."""
+        refusal: Problem | NotFound | None = None
         await refreshed_actor(self._client.request)  # the connection may be old
         for each in self._offers.subscriptions(name, where):
             try:
-                await check_login(self._client.request, each.allow)
-                await check_allowed(self._client.request, each.allow, each.arguments)
-            except Problem as problem:
-                refusal = refusal or problem
+                await each.check(self._client.request)
+            except (Problem, NotFound) as refused:
+                refusal = refusal or refused
             else:
                 return each
         raise refusal or AssertionError("there is at least one subscription")

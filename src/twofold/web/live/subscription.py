@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import aclosing
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import Request
@@ -15,7 +15,16 @@ from twofold.api import Actor, Allow
 from twofold.errors import Closed, ConfigurationError, Unavailable
 from twofold.read.room import Room
 from twofold.read.watcher import RowChanges
-from twofold.web.identity import actor_of, check_allowed, left_s, refreshed_actor, scope_of, unauthorized
+from twofold.web.identity import (
+    actor_of,
+    check_allowed,
+    check_login,
+    existing,
+    left_s,
+    refreshed_actor,
+    scope_of,
+    unauthorized,
+)
 from twofold.web.live.encoding import Encoding
 from twofold.web.live.together import first_of
 from twofold.web.serving.admission import admission_of
@@ -61,13 +70,24 @@ class _ScopeChanged(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a client watches: rows of a projection that meet conditions. `arguments` are those of `allow`."""
+    """What a client watches: rows of a projection that meet conditions.
+
+    `arguments` are those of `allow`. `exists`: the decider in which a stream must exist when it begins, and its id.
+    """
 
     encoding: Encoding
     conditions: Mapping[str, Any]
     order_by: tuple[str, ...]
     arguments: Mapping[str, Any]
     allow: Allow | None
+    exists: tuple[Any, ...] | None = field(default=None, kw_only=True)
+
+    async def check(self, request: Request) -> None:
+        """Whether it may begin. Raises: Problem 401, Problem 403, NotFound, and whatever rules raise."""
+        await check_login(request, self.allow)
+        await check_allowed(request, self.allow, self.arguments)
+        if self.exists is not None:
+            await existing(request, *self.exists)
 
     async def follow(
         self, request: Request, after: str | None, wait_s: float, tell: Tell, outlet: Outlet | None = None

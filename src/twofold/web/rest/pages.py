@@ -109,7 +109,10 @@ class PageEndpoint:
         return [*self._in_path, *self.filters]
 
     def watched_by(self, where: Mapping[str, Any]) -> Subscription | None:
-        """The subscription under these conditions; None if they are not those of this page. Raises: as `__call__`."""
+        """The subscription under these conditions and those that always hold; None if they are not those of this page.
+
+        Raises: as `__call__`.
+        """
         if not self._in_path.keys() <= where.keys() <= {*self.conditions_known()}:
             return None
         conditions: dict[str, Any] = {}
@@ -121,10 +124,13 @@ class PageEndpoint:
             conditions |= more
             if in_path is not None:
                 named[in_path.value.name] = conditions[in_path.condition]
+        conditions |= {name: value for name, value in self.served.only.items() if name not in self.served.where}
         return self._watched(conditions, named, self.served.order_by)
 
     def _watched(self, conditions: dict[str, Any], named: dict[str, Any], order: tuple[str, ...]) -> Subscription:
-        return Subscription(self._encoding, conditions, order, {**conditions, **named}, self.served.allow)
+        served, arguments = self.served, {**conditions, **named}
+        exists = None if served.exists is None else (served.exists, *map(str, named.values()))
+        return Subscription(self._encoding, conditions, order, arguments, served.allow, exists=exists)
 
     def _sent(self, sent: QueryParams) -> tuple[dict[str, Any], int]:
         """Conditions and limit. Raises: RequestValidationError with all that is wrong."""
