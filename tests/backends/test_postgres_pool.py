@@ -101,3 +101,39 @@ async def test_a_connection_that_cannot_be_closed_is_cut_and_leaves_its_place_fr
     pool.give_back(broken, sound=False)
     await pool.take(1)
     assert broken.terminated
+
+
+class Idle:
+    """A connection that the server can close at any time."""
+
+    def __init__(self) -> None:
+        self.closed, self.terminated = False, False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def is_in_transaction(self) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        self.closed = self.terminated = True
+
+
+@pytest.mark.parametrize("cut", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2}])
+async def test_a_connection_that_was_cut_while_it_was_idle_is_given_to_nobody(cut: set[int]) -> None:
+    """A page of rows is sent once, and would fail on it although nothing was sent."""
+
+    async def connect() -> Any:
+        return Idle()
+
+    pool = Pool(3, connect)
+    connections = [await pool.take(1) for _ in range(3)]
+    for connection in connections:
+        pool.give_back(connection, sound=True)
+    for number in cut:
+        connections[number].closed = True
+    taken = [await pool.take(1) for _ in range(3)]
+    assert not any(connection.is_closed() for connection in taken)
+    assert sum(connection in connections for connection in taken) == 3 - len(cut)
+    for connection in taken:
+        pool.give_back(connection, sound=True)
