@@ -254,6 +254,15 @@ class CheckpointConformance(OnBackend):
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
         assert list(await checkpoints.parked(FollowerId("one", 2))) == []
 
+    async def test_what_is_parked_by_one_event_is_in_order_of_its_keys(self, checkpoints: Checkpoints) -> None:
+        """By code point, in whichever order they were parked; rows come before streams."""
+        await checkpoints.register(ONE, LOG_ID, BEGINNING)
+        claim = await claimed(checkpoints, ONE)
+        keys = [*(("row", key) for key in ('["B"]', '["_"]', '["a"]', '["ä"]')), ("stream", "a-1")]
+        together = [parked(kind, key, 3) for kind, key in keys]
+        await checkpoints.advance(claim, BEGINNING, at(9), [*together[3:], *together[:3][::-1]])
+        assert list(await checkpoints.parked(ONE)) == together
+
     @pytest.mark.parametrize("first", [0, 1])
     async def test_a_row_and_a_stream_of_one_name_are_parked_apart(self, checkpoints: Checkpoints, first: int) -> None:
         """Each has its own traceback, and is unparked, and parked again, alone."""
