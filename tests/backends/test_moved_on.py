@@ -1,7 +1,8 @@
 """Workers go on while a table is changed: between the comparison and the new name (G8), and while rows are deleted."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from twofold.backends.connect import connect_read
 from twofold.backends.postgres import definitions as definitions_on_postgres
 from twofold.backends.postgres import swap as swap_on_postgres
 from twofold.backends.sqlalchemy import definitions as definitions_through_sqlalchemy
+from twofold.backends.sqlalchemy import read_store as through_sqlalchemy
 from twofold.backends.sqlalchemy import swap as swap_through_sqlalchemy
 from twofold.backends.sqlite import definitions as definitions_on_sqlite
 from twofold.backends.sqlite.connection import open_file
@@ -48,6 +50,43 @@ async def test_g8_what_is_committed_while_the_name_is_being_moved_counts(
     await store.commit(tally(2), second, at(5), at(6), Changes({("a",): ("a", 1)}))
     assert await store.publish(tally(2), [at(6)]) is True
     assert await live(store) == [2]
+    await store.close()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "sqlalchemy+postgresql+asyncpg"], ids=["native", "sqlalchemy"])
+async def test_g8_nothing_is_committed_between_the_last_comparison_and_the_end(
+    new_database: Callable[[], str], scheme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker of the version that was shown waits until the name has moved."""
+    store = await connect_read(new_database().replace("postgresql", scheme, 1))
+    [first] = await standing(store, tally(1), at(5))
+    await standing(store, tally(2), at(5))
+    begun: list[asyncio.Task[None]] = []
+
+    async def commit_in_time() -> None:
+        begun.append(asyncio.create_task(store.commit(tally(1), first, at(5), at(6), Changes({("a",): ("a", 1)}))))
+        done, _ = await asyncio.wait(begun, timeout=0.2)
+        assert not done
+
+    brief, publish = swap_on_postgres.brief_transaction, through_sqlalchemy.publish
+
+    @asynccontextmanager
+    async def longer(*arguments: Any) -> AsyncIterator[None]:
+        async with brief(*arguments):
+            yield
+            await commit_in_time()
+
+    async def later(*arguments: Any) -> bool:
+        shown = await publish(*arguments)
+        await commit_in_time()
+        return shown
+
+    with monkeypatch.context() as patched:
+        patched.setattr(swap_on_postgres, "brief_transaction", longer)
+        patched.setattr(through_sqlalchemy, "publish", later)
+        assert await store.publish(tally(2), [at(5)]) is True
+    assert await live(store) == [2]
+    await asyncio.gather(*begun)
     await store.close()
 
 
