@@ -10,6 +10,7 @@ import pytest
 from tests.backends.postgres_session import session
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
+from twofold.backends.postgres import pool
 from twofold.backends.postgres.pool import Pool
 from twofold.testing.conformance.bank import eventually
 from twofold.testing.conformance.material import appended
@@ -126,14 +127,35 @@ async def test_a_connection_that_was_cut_while_it_was_idle_is_given_to_nobody(cu
     async def connect() -> Any:
         return Idle()
 
-    pool = Pool(3, connect)
-    connections = [await pool.take(1) for _ in range(3)]
+    those = Pool(3, connect)
+    connections = [await those.take(1) for _ in range(3)]
     for connection in connections:
-        pool.give_back(connection, sound=True)
+        those.give_back(connection, sound=True)
     for number in cut:
         connections[number].closed = True
-    taken = [await pool.take(1) for _ in range(3)]
+    taken = [await those.take(1) for _ in range(3)]
     assert not any(connection.is_closed() for connection in taken)
     assert sum(connection in connections for connection in taken) == 3 - len(cut)
-    for connection in taken:
-        pool.give_back(connection, sound=True)
+
+
+async def test_a_connection_that_was_idle_for_long_is_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something between here and the server may have dropped it without notice."""
+    now = 0.0
+    monkeypatch.setattr(pool, "_now", lambda: now)
+
+    async def connect() -> Any:
+        return Idle()
+
+    those = Pool(2, connect)
+    older, newer = await those.take(1), await those.take(1)
+    those.give_back(older, sound=True)
+    now = 1.0
+    those.give_back(newer, sound=True)
+    now = pool.IDLE_S + 1
+    assert await those.take(1) is newer
+    assert await those.take(1) not in (older, newer)
+    assert (older.terminated, newer.terminated) == (True, False)
+    those.give_back(newer, sound=True)
+    now = 2 * pool.IDLE_S + 1.5
+    assert await those.take(1) is not newer
+    assert newer.terminated
