@@ -159,3 +159,23 @@ async def test_a_connection_that_was_idle_for_long_is_given_to_nobody(monkeypatc
     now = 2 * pool.IDLE_S + 1.5
     assert await those.take(1) is not newer
     assert newer.terminated
+
+
+async def test_closing_waits_for_what_is_in_use_and_closes_it_then() -> None:
+    """What is being written is not cut. Closing again does nothing."""
+
+    async def connect() -> Any:
+        return Idle()
+
+    those = Pool(2, connect)
+    connections = [await those.take(1) for _ in range(2)]
+    closing = asyncio.create_task(those.close())
+    for connection in connections:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not closing.done()
+        assert not connection.terminated
+        those.give_back(connection, sound=True)
+        assert connection.terminated
+    await closing
+    await those.close()
