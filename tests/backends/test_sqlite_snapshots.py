@@ -66,8 +66,8 @@ async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
     await made.close()
 
 
-@pytest.mark.parametrize(("last", "after"), [(None, 0), (None, 1), (1, 0), (2, 0), (3, 1)])
-@pytest.mark.parametrize("command_id", [None, "first", "unknown"])
+@pytest.mark.parametrize(("last", "after"), [(None, 0), (1, 0), (3, 1)])
+@pytest.mark.parametrize("command_id", [None, "first"])
 async def test_g2_the_version_of_a_stream_is_that_of_its_last_event(
     log: SqliteLog, command_id: str | None, last: int | None, after: int
 ) -> None:
@@ -78,7 +78,7 @@ async def test_g2_the_version_of_a_stream_is_that_of_its_last_event(
         assert found.position == await place_of(log, f"{NOTES}@{found.version}")
 
 
-@pytest.mark.parametrize("version", [3, 4, 5, 6])
+@pytest.mark.parametrize("version", [4, 5])
 async def test_g3_a_command_is_known_with_its_event(log: SqliteLog, version: int) -> None:
     """Otherwise it would be decided again, on what it has done itself."""
     found = await log.load(NOTES, f"number {version}")

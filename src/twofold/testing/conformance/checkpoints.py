@@ -245,7 +245,7 @@ class CheckpointConformance(OnBackend):
             assert owners == [None] * number + ["worker"] * (len(several) - number)
 
     async def test_what_is_parked_is_kept_in_order_and_the_first_stands(self, checkpoints: Checkpoints) -> None:
-        """Rows and streams separately; a parked key stays parked from its first event."""
+        """Rows and streams separately; a parked key stays parked from its first event. Those of one event by key."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         claim = await claimed(checkpoints, ONE)
         late, early, stream = parked("row", '["b"]', 9), parked("row", '["ä 🦊"]', 2), parked("stream", '["b"]', 5)
@@ -253,15 +253,10 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(claim, at(9), at(20), [parked("row", '["b"]', 20, "later")])
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
         assert list(await checkpoints.parked(FollowerId("one", 2))) == []
-
-    async def test_what_is_parked_by_one_event_is_in_order_of_its_keys(self, checkpoints: Checkpoints) -> None:
-        """By code point, in whichever order they were parked; rows come before streams."""
-        await checkpoints.register(ONE, LOG_ID, BEGINNING)
-        claim = await claimed(checkpoints, ONE)
-        keys = [*(("row", key) for key in ('["B"]', '["_"]', '["a"]', '["ä"]')), ("stream", "a-1")]
-        together = [parked(kind, key, 3) for kind, key in keys]
-        await checkpoints.advance(claim, BEGINNING, at(9), [*together[3:], *together[:3][::-1]])
-        assert list(await checkpoints.parked(ONE)) == together
+        rows = [parked("row", key, 30) for key in ('["B"]', '["_"]', '["a"]', '["ä"]')]
+        together = [*rows, parked("stream", "a-1", 30)]
+        await checkpoints.advance(claim, at(20), at(40), [*together[3:], *together[:3][::-1]])
+        assert list(await checkpoints.parked(ONE)) == [early, stream, late, *together]
 
     @pytest.mark.parametrize("first", [0, 1])
     async def test_a_row_and_a_stream_of_one_name_are_parked_apart(self, checkpoints: Checkpoints, first: int) -> None:
