@@ -196,29 +196,29 @@ class CheckpointConformance(OnBackend):
     async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
         """After a takeover, beating and advancing are refused and change nothing; a release does nothing."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
-        old = await claimed(checkpoints, ONE)
-        await checkpoints.advance(old, BEGINNING, at(3))
+        old, waits = await claimed(checkpoints, ONE), parked("row", '["b"]', 2)
+        await checkpoints.advance(old, BEGINNING, at(3), [waits])
         await claimed(others, ONE, "taker")
         before = await others.read(ONE)
         with pytest.raises(LeaseLost):
             await checkpoints.beat(old)
         with pytest.raises(LeaseLost):
-            await checkpoints.advance(old, at(3), at(4), [parked("row", '["a"]', 4)])
+            await checkpoints.advance(old, at(3), at(4), [parked("row", '["a"]', 4)], [waits])
         await checkpoints.release(old)
         assert await others.read(ONE) == before
-        assert list(await others.parked(ONE)) == []
+        assert list(await others.parked(ONE)) == [waits]
 
     async def test_g5_moving_on_from_somewhere_else_is_refused(self, checkpoints: Checkpoints) -> None:
         """A page delivered twice is written once: the second time its `after` does not match."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
-        claim = await claimed(checkpoints, ONE)
-        await checkpoints.advance(claim, BEGINNING, at(5))
+        claim, waits = await claimed(checkpoints, ONE), parked("row", '["b"]', 2)
+        await checkpoints.advance(claim, BEGINNING, at(5), [waits])
         before = await checkpoints.read(ONE)
         for after in (BEGINNING, at(4), at(6)):
             with pytest.raises(LeaseLost):
-                await checkpoints.advance(claim, after, at(9), [parked("row", '["a"]', 9)])
+                await checkpoints.advance(claim, after, at(9), [parked("row", '["a"]', 9)], [waits])
         assert await checkpoints.read(ONE) == before
-        assert list(await checkpoints.parked(ONE)) == []
+        assert list(await checkpoints.parked(ONE)) == [waits]
         await checkpoints.advance(claim, at(5), at(6))
 
     async def test_g5_who_lets_go_need_not_be_waited_for(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
