@@ -24,11 +24,14 @@ from twofold.read import freshness
 from twofold.testing.conformance.bank import Balance, Deposit, accounts, balances, bank, eventually, sums
 from twofold.testing.conformance.checkpoints import parked
 from twofold.testing.conformance.material import append, appended, at, event
+from twofold.write.copies import Export, Import, KeptCommand
+from twofold.write.requests import Answer, Claimed, KeepsRequests, Requests
 
 pytestmark = pytest.mark.slow
 
 NOTE, REACTOR, NEW = Stream("note", "1"), FollowerId("reactor"), FollowerId("new")
 WAITS = parked("stream", "note-1", 1)
+REQUEST = "ab" * 32
 
 
 class Place(Protocol):
@@ -171,7 +174,20 @@ CHANGES: dict[str, Callable[[Checkpoints], Awaitable[Any]]] = {
     "register_part": lambda those: those.register_part(NEW, "e" * 16, BEGINNING, []),
     "split": lambda those: those.split(CLAIM, at(1), {1: [WAITS], 2: []}),
 }
+OF_REQUESTS: dict[str, Callable[[Requests], Awaitable[Any]]] = {
+    "secret": lambda those: those.secret(),
+    "claim": lambda those: those.claim(REQUEST, b"ours"),
+    "keep": lambda those: those.keep(REQUEST, Answer(200, [], b"ours"), ["note-1"], 3_600),
+}
+OF_COPIES: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "commands": lambda log: log.exporting.commands(at(2), None, 10),
+    "begin": lambda log: log.importing.begin("e" * 16, [BEGINNING]),
+    "take": lambda log: log.importing.take("e" * 16, BEGINNING, at(1), []),
+    "keep": lambda log: log.importing.keep("e" * 16, [KeptCommand("note-1", "again", 1, 1)]),
+    "end": lambda log: log.importing.end("e" * 16),
+}
 QUIET = {"wait", "close", "log_id", "checkpoints", "limits", "partition", "before", "distance", "covering"}
+QUIET_OF_OTHERS = {"note", "copied"}  # one changes what only a claim has made; the other is followed by `begin`
 
 
 def test_the_walk_is_a_walk_over_all_of_them() -> None:
@@ -180,6 +196,8 @@ def test_the_walk_is_a_walk_over_all_of_them() -> None:
 
     assert members(LogStore) - QUIET == {name.split(" ")[0] for name in OF_THE_LOG}
     assert members(Checkpoints, SplitsCheckpoints) == set(OF_CHECKPOINTS) | set(CHANGES)
+    assert members(Requests) - QUIET_OF_OTHERS == set(OF_REQUESTS)
+    assert members(Export, Import) - QUIET_OF_OTHERS == set(OF_COPIES)
 
 
 async def test_g11_nothing_of_another_log_is_read_or_changed(place: Place, log: LogStore) -> None:
@@ -190,12 +208,23 @@ async def test_g11_nothing_of_another_log_is_read_or_changed(place: Place, log: 
     for name, look in OF_CHECKPOINTS.items():
         with pytest.raises(LogReplaced, match=r"no longer log|was deleted or replaced"):
             raise AssertionError(name, await look(log.checkpoints))
+    assert isinstance(log, KeepsRequests)
+    for name, ask in OF_REQUESTS.items():
+        with pytest.raises(LogReplaced, match=r"no longer log|was deleted or replaced"):
+            raise AssertionError(name, await ask(log.requests))
+    for name, copy in OF_COPIES.items():
+        with pytest.raises(LogReplaced, match=r"no longer log|was deleted or replaced"):
+            raise AssertionError(name, await copy(log))
     for change in CHANGES.values():
         try:
             assert not await change(log.checkpoints)
         except (LogReplaced, LeaseLost):
             continue
     assert await everything(place.url) == before
+    other = await connect(place.url, Ambient())
+    assert isinstance(other, KeepsRequests)
+    assert await other.requests.claim(REQUEST, b"theirs") == Claimed(b"theirs")
+    await other.close()
 
 
 async def test_g11_who_only_reads_notices_an_older_copy(

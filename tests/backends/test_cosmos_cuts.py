@@ -50,3 +50,20 @@ def test_a_wait_for_a_cut_ends_with_it_or_with_the_time() -> None:
             assert waiting.done()
 
     virtual_time.run(main())
+
+
+def test_a_replica_that_is_behind_takes_no_cut_back() -> None:
+    """Who waits for what a later cut holds is not held up by a look that has found an older one since."""
+
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        container = Stored(log=7)
+        log = CutLog(cast(Container, container), lambda: "log", cast(Checkpoints, None))
+        assert (await log.load(Stream("cut", "log"))).version == 7
+        container.newest["log"] = 6
+        assert (await log.load(Stream("cut", "log"))).version == 6
+        began = clock()
+        await log.wait(Position(0, 6), WAIT_S)
+        assert clock() == began
+
+    virtual_time.run(main())

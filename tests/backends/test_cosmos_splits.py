@@ -21,7 +21,7 @@ from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, Unavailable
 from twofold.feed.checkpoints import FollowerId
 from twofold.feed.partitions import Splitting, feed_of, feeds, parts_of
-from twofold.messages import BEGINNING, Position, Receipt, Token
+from twofold.messages import BEGINNING, Position, Receipt, Stream, Token
 from twofold.operate.copy import copying
 from twofold.progress import no_progress
 from twofold.telemetry import metrics
@@ -395,6 +395,29 @@ async def test_g3_an_append_whose_answer_was_lost(place: InCosmos, log: LogStore
     assert [value(entry) for entry in await all_of(log)] == ["before", "lost"]
 
 
+async def test_g3_a_command_that_comes_between_two_requests_of_a_read_has_its_place(
+    place: InCosmos, log: CosmosLog, other_log: LogStore
+) -> None:
+    """It is of a process that knows an older version, which is not read again, and has decided on no events."""
+    note, late = Stream("note", "1"), await place.open_log()
+    first = await appended(late, str(note), "a")
+    for version in (1, 2):
+        assert (await log.load(note, after=version - 1)).version == version
+        await appended(other_log, str(note), "b")
+    newer = log._streams._newer
+
+    async def interrupted(*arguments: Any) -> Any:
+        assert isinstance((await commit(late, append(str(note), expected=1, command_id="between")))[0], Receipt)
+        return await newer(*arguments)
+
+    log._streams._newer = interrupted  # type: ignore[method-assign]
+    found = await log.load(note, "between", after=2)
+    assert ([value(one) for one in found.events], found.version) == (["b"], 3)
+    assert found.receipt is not None
+    assert (found.receipt.version, found.receipt.position) == (1, first.position)
+    await late.close()
+
+
 async def split_elsewhere(place: InCosmos, log: CosmosLog) -> tuple[int, CosmosLog, list[str]]:
     """A partition that has split unknown to this process, one that knows, and an id in each of its parts."""
     other, former = await place.open_log(), log.partition_of("a")
@@ -426,10 +449,15 @@ async def test_a_reactor_that_starts_now_in_parts_unknown_here(place: InCosmos, 
 async def test_the_documents_of_ranges_that_end_apart(
     place: InCosmos, log: CosmosLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where a page of one range goes further than that of the other, as its documents have more LSNs."""
     monkeypatch.setattr(cosmos_part, "MOST_DOCUMENTS", 4)
     former, other, ids = await split_elsewhere(place, log)
-    for name, events in zip(ids, (3, 12), strict=True):
-        for number in range(events):
-            await appended(other, f"note-{name}", str(number))
+    streams = [f"note-{ids[1]}"] * 12
+    for few in ([f"note-{ids[0]}"] * 3, [f"note{number}-{ids[0]}" for number in range(9)]):
+        for number, stream in enumerate(few):
+            await appended(other, stream, str(number))
+        streams += few
+    for number in range(12):
+        await appended(other, streams[number], str(number))
     found = [(one["key"], one["id"]) for one in await log.parts[former].documents(None) if one["kind"] == "commit"]
-    assert (len(found), len(set(found))) == (15, 15)
+    assert (len(found), len(set(found))) == (len(streams), len(streams))

@@ -10,6 +10,7 @@ import pytest
 from tests.backends.postgres_session import session
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
+from twofold.backends.postgres import pool
 from twofold.backends.postgres.pool import Pool
 from twofold.testing.conformance.bank import eventually
 from twofold.testing.conformance.material import appended
@@ -101,3 +102,80 @@ async def test_a_connection_that_cannot_be_closed_is_cut_and_leaves_its_place_fr
     pool.give_back(broken, sound=False)
     await pool.take(1)
     assert broken.terminated
+
+
+class Idle:
+    """A connection that the server can close at any time."""
+
+    def __init__(self) -> None:
+        self.closed, self.terminated = False, False
+
+    def is_closed(self) -> bool:
+        return self.closed
+
+    def is_in_transaction(self) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        self.closed = self.terminated = True
+
+
+@pytest.mark.parametrize("cut", [{0}, {1}, {2}, {0, 1}, {1, 2}, {0, 1, 2}])
+async def test_a_connection_that_was_cut_while_it_was_idle_is_given_to_nobody(cut: set[int]) -> None:
+    """A page of rows is sent once, and would fail on it although nothing was sent."""
+
+    async def connect() -> Any:
+        return Idle()
+
+    those = Pool(3, connect)
+    connections = [await those.take(1) for _ in range(3)]
+    for connection in connections:
+        those.give_back(connection, sound=True)
+    for number in cut:
+        connections[number].closed = True
+    taken = [await those.take(1) for _ in range(3)]
+    assert not any(connection.is_closed() for connection in taken)
+    assert sum(connection in connections for connection in taken) == 3 - len(cut)
+
+
+async def test_a_connection_that_was_idle_for_long_is_given_to_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something between here and the server may have dropped it without notice."""
+    now = 0.0
+    monkeypatch.setattr(pool, "_now", lambda: now)
+
+    async def connect() -> Any:
+        return Idle()
+
+    those = Pool(2, connect)
+    older, newer = await those.take(1), await those.take(1)
+    those.give_back(older, sound=True)
+    now = 1.0
+    those.give_back(newer, sound=True)
+    now = pool.IDLE_S + 1
+    assert await those.take(1) is newer
+    assert await those.take(1) not in (older, newer)
+    assert (older.terminated, newer.terminated) == (True, False)
+    those.give_back(newer, sound=True)
+    now = 2 * pool.IDLE_S + 1.5
+    assert await those.take(1) is not newer
+    assert newer.terminated
+
+
+async def test_closing_waits_for_what_is_in_use_and_closes_it_then() -> None:
+    """What is being written is not cut. Closing again does nothing."""
+
+    async def connect() -> Any:
+        return Idle()
+
+    those = Pool(2, connect)
+    connections = [await those.take(1) for _ in range(2)]
+    closing = asyncio.create_task(those.close())
+    for connection in connections:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not closing.done()
+        assert not connection.terminated
+        those.give_back(connection, sound=True)
+        assert connection.terminated
+    await closing
+    await those.close()

@@ -622,6 +622,8 @@ async def test_each_version_of_a_materialised_view_has_a_place_of_its_own(url: s
         await views.move(two.definition, before[1], Position(0, 5))
         assert before[0] == before[1]
         assert [(await views.reached(view.definition))[0] for view in (one, two)] == [before[0], Position(0, 5)]
+        await views.move(two.definition, before[1], Position(0, 4))  # by a process that has looked before that
+        assert (await views.reached(two.definition))[0] == Position(0, 5)
 
 
 async def test_a_materialised_view_is_refreshed_and_its_tokens_hold(url: str) -> None:

@@ -1,17 +1,22 @@
 """A COMMIT of SQLite that fails: what its callers get, and what the next ones find."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
+from twofold.backends.connect import connect_read
 from twofold.backends.sqlite.log import SqliteLog
+from twofold.backends.sqlite.read_store import SqliteReadStore
 from twofold.errors import OutcomeUnknown, Unavailable
-from twofold.messages import Receipt
-from twofold.testing.conformance.material import append, event, values
+from twofold.messages import BEGINNING, Receipt
+from twofold.read.store import Changes
+from twofold.testing.conformance.checkpoints import ONE, claimed
+from twofold.testing.conformance.material import append, appended, at, event, values
+from twofold.testing.conformance.rows import prepared, tally
 from twofold.write.group_commit import GroupCommit
 
 
@@ -70,3 +75,39 @@ async def test_g1_of_what_sqlite_rolls_back_nothing_is_stored(log: SqliteLog, er
     assert isinstance(other, Receipt)
     assert (other.repeated, await values(log)) == (False, ["b"])
     await group.close()
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["before", "after"])
+async def test_g5_after_a_page_that_could_not_be_committed_the_next_one_is(tmp_path: Path, stored: bool) -> None:
+    """Of rows, and of what lies beside the log. Whatever became of it: the checkpoint stands with the rows."""
+    store = await connect_read(f"sqlite:///{tmp_path}/rows.db")
+    assert isinstance(store, SqliteReadStore)
+    claim, writer = await prepared(store, tally()), store._file.writer
+    for page, rows in enumerate(({("a",): ("a", 1)}, {("a",): ("a", 2)})):
+        writer._db = Fails(writer._db, apsw.FullError("disk is full"), stored=stored)  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match="disk is full"):
+            await store.commit(tally(), claim, at(page), at(page + 1), Changes(rows))
+        if not stored:
+            await store.commit(tally(), claim, at(page), at(page + 1), Changes(rows))
+        found = await store.get(tally(), ("a",))
+        assert (list(found.rows), found.checkpoints[0].position) == (list(rows.values()), at(page + 1))
+    await store.close()
+
+
+async def test_what_lies_beside_the_log_can_be_changed_after_a_commit_that_failed(log: SqliteLog) -> None:
+    """A reactor's checkpoint, a request, and then an append."""
+    writer = log._file.writer
+    await log.checkpoints.register(ONE, log.log_id, BEGINNING)
+    changes: list[Callable[[], Awaitable[object]]] = [
+        lambda: claimed(log.checkpoints, ONE),
+        lambda: log.requests.claim("ab" * 32, b"first"),
+        log.new_id,
+    ]
+    for change in changes:
+        writer._db = Fails(writer._db, apsw.BusyError("database is locked"), stored=False)  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match="database is locked"):
+            await change()
+        await change()
+    assert await values(log) == []
+    await appended(log, "note-1", "a")
+    assert await values(log) == ["a"]

@@ -60,12 +60,17 @@ async def test_what_waits_is_run_together(tmp_path: Path, work: Work) -> None:
 async def test_a_long_one_does_not_delay_the_others(tmp_path: Path, work: Work) -> None:
     file = File(tmp_path / "some.db", "NORMAL", 2)
     gathered = Gathered(file.readers, work)
-    long = asyncio.create_task(gathered.run(0))
-    await asyncio.to_thread(work.begun.wait)
-    assert await asyncio.gather(*(gathered.run(number) for number in range(1, 9))) == [2 * n for n in range(1, 9)]
-    assert not long.done()
-    work.go_on.set()
-    assert await long == 0
+    for _ in range(3):  # nor a later one
+        work.begun.clear()
+        work.go_on.clear()
+        long = asyncio.create_task(gathered.run(0))
+        await asyncio.to_thread(work.begun.wait)
+        async with asyncio.timeout(10):
+            others = await asyncio.gather(*(gathered.run(number) for number in range(1, 9)))
+        assert others == [2 * number for number in range(1, 9)]
+        assert not long.done()
+        work.go_on.set()
+        assert await long == 0
     await file.close()
 
 

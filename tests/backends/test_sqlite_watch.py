@@ -14,7 +14,7 @@ from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.watch import LONGEST_PAUSE_S, Watch
 from twofold.feed.doorbell import Doorbell
 from twofold.feed.feed import FeedPage
-from twofold.testing.conformance.material import appended, value
+from twofold.testing.conformance.material import append, appended, event, value
 
 FOREVER_S = 3_600.0
 
@@ -150,3 +150,46 @@ async def test_an_append_that_comes_while_an_empty_page_is_read_ends_the_next_wa
         await log.wait(after, FOREVER_S)
     assert [value(entry) for entry in (await log.read(after, 10)).entries] == ["b"]
     await log.close()
+
+
+@pytest.mark.parametrize("meanwhile", ["a repeated command", "a read that ends where it begins", "an older append"])
+async def test_where_there_is_news_nobody_waits_whatever_came_after_it(tmp_path: Path, meanwhile: str) -> None:
+    """Also where somebody else who waited has heard all bells of it."""
+    log, other = SqliteLog(tmp_path / "log.db"), SqliteLog(tmp_path / "log.db")
+    for store in (log, other):
+        await store.open()
+    after = (await appended(log, "note-1", "a", command_id="a")).position
+    await log._file.wait(FOREVER_S)  # the watch has begun
+    known, new = append("note-1", event("a"), command_id="a"), append("note-1", event("b"))
+    if meanwhile == "an older append":
+        await appended(other, "note-2", "by another process")
+        await log.commit([new])
+        await log.commit([known])
+    else:
+        await log.commit([new, known] if meanwhile == "a repeated command" else [new])
+        assert (await log.read(after, 10, None, after)).upto == after
+    await log._file.wait(1)  # the watch has seen the append, too
+    async with asyncio.timeout(10):
+        await log.wait(after, FOREVER_S)
+    for store in (log, other):
+        await store.close()
+
+
+async def test_after_a_failure_the_next_wait_looks_again(
+    tmp_path: Path, other: apsw.Connection, bell: Rings, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file that could not be opened for a moment, as where too many are open."""
+    failing = [True, False]
+
+    def connect() -> apsw.Connection:
+        if failing.pop(0):
+            raise apsw.CantOpenError("too many open files")
+        return open_file(tmp_path / "a.db", "NORMAL")
+
+    made = Watch(tmp_path / "a.db", bell, connect)
+    await made.wait(0.01)
+    await made._watching  # type: ignore[misc]
+    assert "changes by other processes are not seen at once: too many open files" in caplog.text
+    async with asyncio.timeout(10):
+        await made.wait(FOREVER_S)
+    await made.close()

@@ -14,8 +14,8 @@ import pytest
 from twofold import Projection
 from twofold.backends.connect import connect_read
 from twofold.messages import BEGINNING
-from twofold.read.store import Changes, Query
-from twofold.read.tree import Branch, ReadsTrees, Value
+from twofold.read.store import Changes, Condition, Query
+from twofold.read.tree import MARK, Branch, ReadsTrees, Value
 from twofold.testing.conformance.material import at
 from twofold.testing.conformance.rows import nothing, prepared
 
@@ -76,3 +76,29 @@ async def test_rows_are_related_by_any_kind_of_value(url: str, field: str, index
         ]
         for row in ROWS
     }
+
+
+async def test_an_integer_of_32_bits_is_written_and_a_greater_one_is_left_to_python(url: str) -> None:
+    """In a list of rows, and in a row by its key; elsewhere any integer is written."""
+    store = await connect_read(url)
+    assert isinstance(store, ReadsTrees)
+    projection: Any = Projection("related", Related, nothing)
+    table = projection.table
+    claim = await prepared(store, table)
+    fits = {None: True, 0: True, 2**31 - 1: True, 2**31: False, -(2**31): True, -(2**31) - 1: False}
+    rows = {(f"{n}",): projection.format.to_values(Related(f"{n}", integer=n)) for n in fits}
+    await store.commit(table, claim, BEGINNING, at(1), Changes(rows))
+    [column] = [column for column in table.columns if column.name == "integer"]
+    for int32 in (True, False):
+        members = [("n", Value(column, int32))]
+        one, several = (store.reads([Branch(0, table, members, several)]) for several in (False, True))
+        written = []
+        for n, is_one in fits.items():
+            text = f'{{"n":{"null" if n is None else n}}}' if is_one or not int32 else MARK
+            query = Query([Condition("id", "eq", f"{n}")], [("id", False)], 1)
+            assert [found.decode() for found in (await one([query])).texts] == [text]
+            written.append((f"{n}", text))
+        in_order = ",".join(text for _, text in sorted(written))
+        [found] = (await several([Query([], [("id", False)], 100)])).texts
+        assert found.decode() == f"[{in_order}]"
+    await store.close()

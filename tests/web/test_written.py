@@ -202,16 +202,19 @@ async def test_a_key_of_several_fields(url: str) -> None:
 
 
 async def test_rows_that_are_asked_for_together_go_to_those_who_asked(url: str) -> None:
-    quick, others = written(things, JsonForm()), written(pairs, JsonForm())
+    """Each in the form that was asked for."""
+    quick, camel, others = (written(*of) for of in ((things, FORMS[0]), (things, FORMS[1]), (pairs, FORMS[0])))
     async with app.open(url) as running:
         await put(running, *(Thing(f"t-{n}", whole=n) for n in range(40)))
         keys = [f"t-{n}" if n < 40 else "none" for n in range(60)]
-        asked = [running.get(quick, key) for key in keys] + [running.get(others, (key, 7)) for key in keys]
+        asked = [(one, key) for key in keys for one in (quick, camel)] + [(others, (key, 7)) for key in keys]
         pages = [running.find(quick, whole=n) for n in range(10)]
-        found = await asyncio.gather(*asked)
-        for key, row in zip(keys * 2, found, strict=True):
-            assert (row is None) == (key == "none")
-            assert row is None or key in msgspec.json.decode(body(row, JsonForm())).values()
+        found = await asyncio.gather(*(running.get(*one) for one in asked))
+        for (one, key), row in zip(asked, found, strict=True):
+            name = "left" if one is others else "thingId" if one is camel else "thing_id"
+            id_ = key[0] if isinstance(key, tuple) else key
+            assert (row is None) == (id_ == "none")
+            assert row is None or msgspec.json.decode(body(row, FORMS[one is camel]))[name] == id_
         for n, page in enumerate(await asyncio.gather(*pages)):
             assert [one["whole"] for one in msgspec.json.decode(body(page.rows, JsonForm()))] == [n]
 

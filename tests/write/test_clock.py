@@ -1,5 +1,6 @@
 """The time of recording: never before that of the newest event, unless that came from a wrong clock."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -109,6 +110,18 @@ async def test_exactly_a_second_is_kept_and_a_microsecond_more_is_not(
         date, time = moment.split("?")
         assert date in said
         assert time in said
+
+
+@pytest.mark.parametrize("store", ["memory", "sqlite"])
+async def test_of_two_appends_in_flight_none_is_recorded_before_the_one_it_follows(store: str, tmp_path: Path) -> None:
+    """The clock goes back after the first of them has looked at it."""
+    moments: list[datetime] = []
+    url = "memory:" if store == "memory" else f"sqlite:///{tmp_path}/log.db"
+    log = await connect(url, Ambient(now=lambda: moments.pop(0) if moments else NOON))
+    moments += [NOON + SECOND, NOON]
+    await asyncio.gather(*(commit(log, append(f"note-{n}", event(n))) for n in range(2)))
+    assert await times(log) == [SECOND, SECOND]
+    await log.close()
 
 
 async def test_one_wild_clock_does_not_make_all_later_times_wild(

@@ -336,6 +336,33 @@ def test_two_proposers_race_and_one_adopts() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("cuts", [1, 2])
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_proposer_that_was_too_late_has_every_event_of_the_cuts_of_others(number: int, cuts: int) -> None:
+    """There are more events in them than it had read, in the same part or another one."""
+
+    async def main() -> None:
+        world = World()
+        late, quick = world.process(), world.process()
+        add = late.cuts.add
+
+        async def too_late(*proposed: Any) -> Any:
+            for _ in range(cuts):
+                await world.write(number, 3)
+                await everything(quick)
+            late.cuts.add = add  # type: ignore[method-assign]
+            return await add(*proposed)
+
+        late.cuts.add = too_late  # type: ignore[method-assign]
+        await world.write(1, 5)
+        whole = await everything(late)
+        checked(whole, world.parts)
+        assert whole == await everything(quick) == await everything(world.process())
+        assert len(await world.vectors()) == 1 + cuts
+
+    virtual_time.run(main())
+
+
 def test_a_proposer_killed_between_reading_and_appending() -> None:
     """Whatever it had read: its cut does not exist, and the next one is made of what there is by then."""
 

@@ -215,7 +215,7 @@ async def read_all_parked(connection: AsyncConnection, follower: FollowerId) -> 
 async def _parked(connection: AsyncConnection, which: Sequence[Any]) -> list[Parked]:
     p = parked.c
     columns = sa.select(p.kind, p.key, p.partition, p.position, p.error, p.since, p.tries)
-    rows = await connection.execute(columns.where(*which).order_by(p.partition, p.position))
+    rows = await connection.execute(columns.where(*which).order_by(p.partition, p.position, p.kind, p.key))
     return [
         Parked(kind, key, Position(*place), error, since, tries or 1) for kind, key, *place, error, since, tries in rows
     ]

@@ -196,29 +196,29 @@ class CheckpointConformance(OnBackend):
     async def test_g5_the_old_holder_can_do_nothing_more(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
         """After a takeover, beating and advancing are refused and change nothing; a release does nothing."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
-        old = await claimed(checkpoints, ONE)
-        await checkpoints.advance(old, BEGINNING, at(3))
+        old, waits = await claimed(checkpoints, ONE), parked("row", '["b"]', 2)
+        await checkpoints.advance(old, BEGINNING, at(3), [waits])
         await claimed(others, ONE, "taker")
         before = await others.read(ONE)
         with pytest.raises(LeaseLost):
             await checkpoints.beat(old)
         with pytest.raises(LeaseLost):
-            await checkpoints.advance(old, at(3), at(4), [parked("row", '["a"]', 4)])
+            await checkpoints.advance(old, at(3), at(4), [parked("row", '["a"]', 4)], [waits])
         await checkpoints.release(old)
         assert await others.read(ONE) == before
-        assert list(await others.parked(ONE)) == []
+        assert list(await others.parked(ONE)) == [waits]
 
     async def test_g5_moving_on_from_somewhere_else_is_refused(self, checkpoints: Checkpoints) -> None:
         """A page delivered twice is written once: the second time its `after` does not match."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
-        claim = await claimed(checkpoints, ONE)
-        await checkpoints.advance(claim, BEGINNING, at(5))
+        claim, waits = await claimed(checkpoints, ONE), parked("row", '["b"]', 2)
+        await checkpoints.advance(claim, BEGINNING, at(5), [waits])
         before = await checkpoints.read(ONE)
         for after in (BEGINNING, at(4), at(6)):
             with pytest.raises(LeaseLost):
-                await checkpoints.advance(claim, after, at(9), [parked("row", '["a"]', 9)])
+                await checkpoints.advance(claim, after, at(9), [parked("row", '["a"]', 9)], [waits])
         assert await checkpoints.read(ONE) == before
-        assert list(await checkpoints.parked(ONE)) == []
+        assert list(await checkpoints.parked(ONE)) == [waits]
         await checkpoints.advance(claim, at(5), at(6))
 
     async def test_g5_who_lets_go_need_not_be_waited_for(self, checkpoints: Checkpoints, others: Checkpoints) -> None:
@@ -245,7 +245,7 @@ class CheckpointConformance(OnBackend):
             assert owners == [None] * number + ["worker"] * (len(several) - number)
 
     async def test_what_is_parked_is_kept_in_order_and_the_first_stands(self, checkpoints: Checkpoints) -> None:
-        """Rows and streams separately; a parked key stays parked from its first event."""
+        """Rows and streams separately; a parked key stays parked from its first event. Those of one event by key."""
         await checkpoints.register(ONE, LOG_ID, BEGINNING)
         claim = await claimed(checkpoints, ONE)
         late, early, stream = parked("row", '["b"]', 9), parked("row", '["ä 🦊"]', 2), parked("stream", '["b"]', 5)
@@ -253,6 +253,10 @@ class CheckpointConformance(OnBackend):
         await checkpoints.advance(claim, at(9), at(20), [parked("row", '["b"]', 20, "later")])
         assert list(await checkpoints.parked(ONE)) == [early, stream, late]
         assert list(await checkpoints.parked(FollowerId("one", 2))) == []
+        rows = [parked("row", key, 30) for key in ('["B"]', '["_"]', '["a"]', '["ä"]')]
+        together = [*rows, parked("stream", "a-1", 30)]
+        await checkpoints.advance(claim, at(20), at(40), [*together[3:], *together[:3][::-1]])
+        assert list(await checkpoints.parked(ONE)) == [early, stream, late, *together]
 
     @pytest.mark.parametrize("first", [0, 1])
     async def test_a_row_and_a_stream_of_one_name_are_parked_apart(self, checkpoints: Checkpoints, first: int) -> None:

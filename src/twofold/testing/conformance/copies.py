@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,6 +17,7 @@ from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.ports import LogStore
 from twofold.errors import ConfigurationError, InvalidInput
 from twofold.feed.checkpoints import FollowerId, Parked
+from twofold.feed.feed import DenseFeed
 from twofold.feed.partitions import feeds, partition_of
 from twofold.messages import BEGINNING, Append, Encoded, Meta, Position, Receipt, Stream
 from twofold.operate import copy as operated
@@ -34,6 +35,7 @@ from twofold.testing.conformance.material import (
     event,
     place_of,
     value,
+    values,
 )
 from twofold.write.copies import Exports, Imports, KeptCommand
 
@@ -265,6 +267,32 @@ class CopyConformance(OnBackend):
                 await copied.end(begun)
             with pytest.raises(InvalidInput, match="another process"):
                 await copied.end(ended)
+
+    @of_copies
+    async def test_a_page_that_does_not_follow_is_refused(self, log: LogStore) -> None:
+        """It is from before or from beyond what was copied, or something was appended since: nothing changes."""
+        assert isinstance(log, Imports)
+        original, source, copied = MemoryLog(), "a" * 16, log.importing
+        await appended(original, "note-1", 0, 1, 2)
+        entries = await all_of(original)
+        await copied.begin(source, [BEGINNING])
+        await copied.take(source, BEGINNING, at(10), entries[:1])
+        for after in (BEGINNING, at(9), at(11), at(10, 1)):
+            with pytest.raises(InvalidInput, match="another process is copying"):
+                await copied.take(source, after, at(30), entries[1:2])
+        assert await values(log) == [0]
+        await appended(log, "note-1", "its own")
+        changes: list[Callable[[], Awaitable[object]]] = [lambda: copied.begin(source, [BEGINNING])]
+        if isinstance(log, DenseFeed):  # others notice it when the copy is begun again
+            changes += [
+                lambda: copied.take(source, at(10), at(20), entries[1:2]),
+                lambda: copied.keep(source, [KeptCommand("note-1", "again", 1, 1)]),
+                lambda: copied.end(source),
+            ]
+        for change in changes:
+            with pytest.raises(InvalidInput, match="something was appended to it since it was copied"):
+                await change()
+        assert await values(log) == [0, "its own"]
 
     @of_copies
     async def test_positions_of_the_source_may_have_gaps(self, log: LogStore) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -153,13 +154,28 @@ class GenerationConformance(OnBackend):
             assert (rollup.log_id, rollup.position, rollup.generation) == ("f" * 16, to, source.generation)
 
     async def test_a_commit_that_is_refused_renews_nothing(self, store: Rows) -> None:
-        """As it changes nothing else."""
+        """As it changes nothing else: what it was to unpark stays parked, and what it was to fill keeps its rows."""
+        by_count = Rollup("by_count", ByCount, of=Projection("tally", Tally, nothing), by="count", rows=count())
         claim = await prepared(store, TABLE)
-        before = await generations(store)
-        for wrong in (Claim(TABLE.follows, claim.epoch + 1), claim):
-            with pytest.raises(LeaseLost):
-                await store.commit(TABLE, wrong, at(1), at(1), Changes({("a",): ("a", 2)}, (), [STUCK]))
-        assert await generations(store) == before
+        await store.prepare(by_count.table)
+        await store.checkpoints.register(by_count.follows, LOG_ID, BEGINNING)
+        kept = Changes({("a",): ("a", 1)}, [STUCK], rolled=[Rolled(by_count.table, {(1,): (1, 1)})])
+        await store.commit(TABLE, claim, BEGINNING, at(2), kept)
+
+        async def everything() -> list[Any]:
+            return [await store.get(table, key) for table, key in ((TABLE, ("a",)), (by_count.table, (1,)))]
+
+        before = await everything()
+        filled = [Rolled(by_count.table, {(2,): (2, 1)}, afresh=True)]
+        zombie = Claim(TABLE.follows, claim.epoch + 1)
+        for wrong, after, to in ((zombie, 2, 2), (zombie, 2, 3), (claim, 1, 1), (claim, 1, 2), (claim, 3, 3)):
+            for unparked, rolled in (([STUCK], filled), ([STUCK], []), ([], filled)):
+                changes = Changes({("a",): ("a", 2)}, (), unparked, rolled)
+                with pytest.raises(LeaseLost):
+                    await store.commit(TABLE, wrong, at(after), at(to), changes)
+        assert await everything() == before
+        assert [list(found.parked) for found in before] == [[STUCK], [STUCK]]
+        assert [list(found.rows) for found in before] == [[("a", 1)], [(1, 1)]]
 
     async def test_clearing_renews_it(self, store: Rows) -> None:
         """In every partition."""

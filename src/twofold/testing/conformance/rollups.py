@@ -27,7 +27,7 @@ from twofold.read.projector import Projector
 from twofold.read.proof import verify
 from twofold.read.rollup import Rollup, average, count, distinct, latest, maximum, minimum, total
 from twofold.read.rollups import Rollups
-from twofold.read.store import Changes
+from twofold.read.store import Changes, Query
 from twofold.testing.conformance.backend import Backend, OnBackend
 from twofold.testing.conformance.bank import eventually
 from twofold.testing.conformance.checkpoints import claimed
@@ -672,13 +672,20 @@ class RollupConformance(OnBackend):
             assert row.spent == 3
 
     async def test_filling_one_leaves_the_others_where_the_source_is(self, log: LogStore, store: Rows) -> None:
-        """Or each claim of the source would fill them, one after the other, for ever."""
+        """Or each claim of the source would fill them, one after the other, for ever. They also keep their rows."""
         model = Model()
         changed = model.by_owner(2, where={})
+
+        async def rows_of(*rollups: Rollup[Any]) -> list[Any]:
+            asked = [(one.table, Query([], [(name, False) for name in one.table.key], 10)) for one in rollups]
+            return [list((await store.find(*each)).rows) for each in asked]
+
         async with at_rest(model.app, log, store) as running:
             await put(running, "1", owner="a", units=1)
             await folded(running)
+        rows = await rows_of(model.of_owner, model.of_day)
         async with at_rest(model.having(model.source, changed), log, store):
+            assert await rows_of(model.of_owner, model.of_day, changed) == [*rows, rows[0]]
             places = [
                 [(one.position, one.generation) for one in await store.checkpoints.all_partitions(follows)]
                 for follows in (model.source.follows, model.of_owner.follows, changed.follows)
