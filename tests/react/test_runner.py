@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from twofold import App
 from twofold.ambient import Ambient
-from twofold.backends.memory import MemoryLog
+from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import Closed, LeaseLost, LogReplaced, Rejected, Unavailable
 from twofold.failures import mark_of_user_code
 from twofold.feed import parking_limit
@@ -354,6 +355,32 @@ async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:
     second = await runner.retry(seen, "another")
     assert (first.events, second.events) == (1, 0)
     assert target.done == {"b": 1}
+
+
+async def test_all_that_follows_from_a_command_has_its_correlation_id_and_names_its_cause() -> None:
+    """Also where a reaction causes the next one, and where it is carried out after a retry."""
+    relay = {"b": "c", "c": "d"}
+
+    def react(event: Deposited, recorded: Recorded) -> list[To]:
+        target = event.to or relay.get(recorded.stream.id)
+        return [To(accounts, target, Deposit(event.amount))] if target else []
+
+    log, reactor = MemoryLog(), Reactor("forwarding", react, start="beginning")
+    app = App("relay", deciders=[accounts], reactors=[reactor])
+    async with app.open(log, read_store=MemoryReadStore()) as running:
+        await running.execute(accounts, "a", Deposit(1, "b"), command_id="first", correlation_id="all", actor="ann")
+        await running.execute(accounts, "x", Deposit(1, "b"), command_id="second")
+        await running.settled(timeout_s=10)
+        found = [one for name in "abcd" for one in await running.history(f"account-{name}")]
+    assert [(one.id, one.correlation_id, one.causation_id) for one in found] == [
+        ("account-a@1", "all", None),
+        *[
+            (f"account-{name}@{version}", {1: "all", 2: "second"}[version], f"account-{cause}@{at}")
+            for name, causes in (("b", ["a@1", "x@1"]), ("c", ["b@1", "b@2"]), ("d", ["c@1", "c@2"]))
+            for version, (cause, at) in enumerate((each.split("@") for each in causes), 1)
+        ],
+    ]
+    assert {one.actor for one in found[1:]} == {"reactor forwarding"}
 
 
 class Slow(MemoryLog):
