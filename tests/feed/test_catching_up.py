@@ -7,7 +7,9 @@ from itertools import cycle
 import pytest
 
 from tests.feed.test_follow import ONE, Noting, now, stopped
-from twofold.backends.memory import MemoryLog
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.partitioned import Partitioned
+from twofold.backends.partitioned.proposing import PAUSE_S
 from twofold.errors import Contended, Unavailable
 from twofold.feed.catching_up import caught_up
 from twofold.feed.checkpoints import Claim
@@ -16,6 +18,7 @@ from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
+from twofold.testing.conformance.bank import Deposit, Sum, accounts, bank, sums
 from twofold.testing.conformance.material import appended
 
 CALL_LEASE_S = LEASE_S * CALL_SHARE
@@ -182,3 +185,23 @@ def test_a_call_goes_on_with_the_followers_of_the_parts_when_a_partition_splits(
         assert (whole.seen, part.seen) == ([], [1])
 
     virtual_time.run(main())
+
+
+def test_g6_a_call_that_is_behind_the_newest_cut_goes_on_to_events_that_are_in_none_yet() -> None:
+    """In the merged feed there is no end to read up to before the cut with these events is made, by the call itself."""
+
+    async def main(cut_after: int) -> None:
+        cuts = MemoryLog()
+        log = Partitioned([MemoryLog(partition=n, log_id=cuts.log_id) for n in (1, 2)], cuts)
+        async with bank.open(log, read_store=MemoryReadStore(), work=False) as running:
+            for number in range(4):
+                if number == cut_after:
+                    await log.read(BEGINNING, 10)
+                    await asyncio.sleep(PAUSE_S)
+                await running.execute(accounts, f"a{number}", Deposit(1))
+            async with aclosing(running.catch_up(sums)) as pages:
+                assert sum([len(page) async for page in pages]) == 4
+            assert await running.get(sums, "all") == Sum("all", 4, 4)
+
+    for cut_after in range(5):
+        virtual_time.run(main(cut_after))

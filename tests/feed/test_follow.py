@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from twofold.backends.memory import MemoryLog
-from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
-from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease, heartbeats, taken_over_if_silent
+from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease, heartbeats, taken_over, taken_over_if_silent
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
@@ -878,5 +878,61 @@ def test_a_process_that_fails_does_not_ask_for_more() -> None:
         await until(lambda: sum(len(f.follower.seen) for f in healthy.followings) == 4 * (events + 200))  # type: ignore[attr-defined]
         await healthy.stop()
         await failing.stop()
+
+    virtual_time.run(main())
+
+
+def test_g7_an_operator_takes_a_checkpoint_over_from_a_worker_that_goes_on() -> None:
+    """What it has seen is outdated when it claims: the worker has sent a heartbeat, or was replaced by another one."""
+
+    async def main(times: int) -> None:
+        log = MemoryLog()
+        checkpoints, claims = log.checkpoints, [await holder(log)]
+        claim = checkpoints.claim
+
+        async def late(seen: Checkpoint, owner: str) -> Claim | None:
+            nonlocal times
+            if owner == "operator" and times:
+                times -= 1
+                await checkpoints.beat(claims[-1])
+                if times % 2:
+                    now = await checkpoints.read(ONE)
+                    assert now is not None
+                    other = await claim(now, f"worker {times}")
+                    assert other is not None
+                    claims.append(other)
+            return await claim(seen, owner)
+
+        checkpoints.claim = late  # type: ignore[method-assign]
+        async with taken_over(checkpoints, ONE, "operator") as (taken, seen):
+            assert (taken.epoch, seen.epoch) == (claims[-1].epoch + 1, claims[-1].epoch)
+            with pytest.raises(LeaseLost):
+                await checkpoints.beat(claims[-1])
+        assert times == 0
+
+    for times in range(5):
+        virtual_time.run(main(times))
+
+
+def test_whoever_catches_up_does_what_is_due_without_new_events() -> None:
+    """Such as showing a version: once at the end, no matter whether there were any."""
+
+    class Tending(Noting):
+        tended: list[Position]
+
+        async def tend(self, claim: Claim, position: Position) -> None:
+            self.tended.append(position)
+
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Tending(log)
+        following = Following(follower, log, log.checkpoints, "worker")
+        for events in (3, 0, 1):
+            follower.tended = []
+            await appended(log, "note-1", *range(events))
+            async with aclosing(following.catch_up()) as positions:
+                async for _ in positions:
+                    pass
+            assert follower.tended == [await log.head()]
 
     virtual_time.run(main())

@@ -411,8 +411,9 @@ def test_an_app_that_is_closed_appends_to_no_part_that_is_new_since_then(splits:
     splits.run(main)
 
 
-def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -> None:
-    """Whether a row or a whole stream is parked, and whatever its id looks like."""
+@pytest.mark.parametrize("times", [1, 3, 7])
+def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits, times: int) -> None:
+    """Whether a row or a whole stream is parked, whatever its id looks like, and if the parts have split as well."""
 
     async def main() -> None:
         log, checkpoints = await splits.log(), MemoryReadStore().checkpoints
@@ -425,10 +426,14 @@ def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -
             for kind, key in (("stream", f"profile-{id_}"), ("row", msgspec.json.encode([id_]).decode()))
         ]
         await checkpoints.advance(await claimed(checkpoints, CARD.in_partition(1)), start, start, bad)
-        splits.split()
-        await refresh(log)
-        await hand_over(checkpoints, CARD.in_partition(1), log, "one")
-        for part in (3, 4):
+        for _ in range(times):
+            splits.split()
+            await refresh(log)
+        parts = leaves_of(log, 1)
+        assert len(parts) > 1
+        for part in parts:
+            await inherit(checkpoints, CARD.in_partition(part), log, "one")
+        for part in parts:
             there = {(one.kind, one.key) for one in await checkpoints.parked(CARD.in_partition(part))}
             mine = [id_ for id_ in ids if partition_of(log, id_) == part]
             streams = {("stream", f"profile-{id_}") for id_ in mine}
@@ -853,7 +858,7 @@ def test_a_token_of_the_former_partition_is_read_by_a_process_that_learns_of_the
 
 
 def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed() -> None:
-    """It is read as soon as its cut is folded, whether the other part ended before or has gone on."""
+    """It is read once its cut is folded, whether the other part ended before, has gone on, or was folded that far."""
     splits = Splits(IN_THE_REGISTER)
 
     async def main() -> None:
@@ -862,7 +867,11 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed(
             splits.split()
             await refresh(log)
             busy, idle = (next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4))
-            for id_, others in ((busy, 0), (idle, 0), (idle, 1)):
+            for id_, ahead, others in ((busy, 0, 0), (idle, 0, 0), (idle, 0, 1), (idle, 3, 0)):
+                for number in range(ahead):
+                    await running.execute(profiles, busy, Rename(f"ahead {number}"))
+                await all_of(log)
+                await caught_up(following(running, 0))
                 done = await running.execute(profiles, id_, Rename(f"named {others}"))
                 for number in range(others):
                     await running.execute(profiles, busy, Rename(f"{number}"))
