@@ -18,7 +18,7 @@ from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import Deposit, Sum, accounts, bank, sums
+from twofold.testing.conformance.bank import CURSED, KEYLESS, Deposit, Sum, accounts, bank, sums
 from twofold.testing.conformance.material import appended
 
 CALL_LEASE_S = LEASE_S * CALL_SHARE
@@ -205,3 +205,14 @@ def test_g6_a_call_that_is_behind_the_newest_cut_goes_on_to_events_that_are_in_n
 
     for cut_after in range(5):
         virtual_time.run(main(cut_after))
+
+
+async def test_g7_an_event_that_is_folded_into_one_of_its_rows_is_said_to_be() -> None:
+    """Although another one that it touches is parked, at this event or before."""
+    async with bank.open(MemoryLog(), read_store=MemoryReadStore(), work=False) as running:
+        for amount in (1, CURSED, 2, KEYLESS):
+            receipt = (await running.execute(accounts, "b", Deposit(amount))).receipt
+            async with aclosing(running.catch_up(sums, until=[receipt])) as pages:
+                folded = [one.event.amount async for page in pages for one in page]
+            assert folded == ([] if amount == KEYLESS else [amount])
+        assert (await running.find(sums)).rows == [Sum("all", 3 + CURSED, 3), Sum("b", 1, 1)]
