@@ -61,7 +61,7 @@ async def test_g7_streams_that_are_kept_out_one_after_the_other_are_all_said_to_
     """Without the first one, the row of the second cannot be folded any more: both wait on, tried once more."""
     log, rows = MemoryLog(), MemoryReadStore()
     async with old.open(log, read_store=rows, work=False) as running:
-        for id, amount, *names in (
+        for stream, amount, *names in (
             ("a", 99, "one"),
             ("odd 1", 5, "one", "two"),
             ("odd 2", 1, "two"),
@@ -69,7 +69,7 @@ async def test_g7_streams_that_are_kept_out_one_after_the_other_are_all_said_to_
             ("b", 1, "one"),
             ("c", 7, "two"),
         ):
-            await counted(running, id, amount, *names)
+            await counted(running, stream, amount, *names)
         assert len(await running.parking.list()) == 3
     async with new.open(log, read_store=rows, work=False) as running:
         retried = await running.parking.retry("total")
