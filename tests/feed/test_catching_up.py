@@ -129,6 +129,30 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
     virtual_time.run(main())
 
 
+def test_g5_a_call_that_has_lost_the_checkpoint_once_waits_no_longer_for_dead_calls_after_it_has_held_it() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "call")
+
+        async def overtaken() -> None:
+            follower.before = None
+            await held_by(log, "dead")
+
+        follower.before = overtaken
+        for lease_s in (LEASE_S, CALL_LEASE_S):
+            await appended(log, "note-1", "a")
+            if lease_s == CALL_LEASE_S:
+                await held_by(log, f"dead{CALLING}")
+            began = now()
+            async with aclosing(caught_up([following], ONE.name, log, [await log.head()], 10 * LEASE_S)) as pages:
+                assert len([page async for page in pages]) == 1
+            assert lease_s <= now() - began <= lease_s + 2 * CLAIM_POLL_S
+        assert following.counts.claims == 3
+
+    virtual_time.run(main())
+
+
 def test_a_call_that_loses_the_checkpoint_again_and_again_waits_no_longer_than_it_may() -> None:
     """Each time it holds the checkpoint another worker takes it over, and dies: the time is that of the call."""
 

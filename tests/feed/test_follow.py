@@ -936,3 +936,26 @@ def test_whoever_catches_up_does_what_is_due_without_new_events() -> None:
             assert follower.tended == [await log.head()]
 
     virtual_time.run(main())
+
+
+def test_who_follows_nothing_else_keeps_what_another_worker_asks_for() -> None:
+    """As where two ask at once for two that it follows: it gives one away, and keeps the other."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following, task = working(follower)
+        share([following])
+        await until(lambda: follower.seen == [1])
+        seen = await log.checkpoints.read(ONE)
+        assert seen is not None
+        await log.checkpoints.request_handover(seen, "another")
+        for _ in range(4):
+            await asyncio.sleep(LEASE_S / 2)
+            await appended(log, "note-1", "b")
+        await until(lambda: follower.seen == [1, 2, 3, 4, 5])
+        assert (following.counts.claims, following.state) == (1, "following")
+        await stopped(task)
+
+    virtual_time.run(main())

@@ -654,6 +654,27 @@ async def test_the_token_of_a_part_of_a_page_stays_what_it_was(
         assert part.token.places[0].offset < min(of_rows[str(key)] for (key,) in following.rows)
 
 
+async def test_what_changes_while_others_are_told_is_told_at_once(
+    log: MemoryLog, running: Running, reading: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doorbell rings after the rows have been read, and before the reader waits for it again."""
+    monkeypatch.setattr(rounds, "LOOK_EVERY_S", 3_600)
+    find, later = store.find, list("bcd")
+
+    async def outdated(table: Table, query: Query) -> QueryResult:
+        found = await find(table, query)
+        if later and found.checkpoints[0].position.offset:
+            await deposited(log, later.pop(0), 1)
+            await settled(running)
+        return found
+
+    async with viewed(reading, balances) as view:
+        store.find = outdated  # type: ignore[method-assign]
+        await deposited(log, "a", 1)
+        async with asyncio.timeout(BOUND_S):
+            await view.until(lambda view: view.rows.keys() == {*"abcd"})
+
+
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:
     """If nothing else waits: there is no smaller message. Beside anything else it means a snapshot."""
     text = "x" * (PENDING_BYTES + 1)
