@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from twofold.backends.memory import MemoryLog
-from twofold.errors import ConfigurationError, LeaseLost, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, Contended, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
@@ -912,6 +912,29 @@ def test_g7_an_operator_takes_a_checkpoint_over_from_a_worker_that_goes_on() -> 
 
     for times in range(5):
         virtual_time.run(main(times))
+
+
+def test_g7_an_operator_who_loses_a_checkpoint_is_told_to_try_again() -> None:
+    """It is no error of what the operator wanted to do."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await holder(log)
+
+        async def overtaken() -> None:
+            async with taken_over(log.checkpoints, ONE, "operator") as (claim, now):
+                seen = await log.checkpoints.read(ONE)
+                assert seen is not None
+                assert await log.checkpoints.claim(seen, "another") is not None
+                await log.checkpoints.advance(claim, now.position, now.position)
+
+        with pytest.raises(Contended, match="one v1: another worker took its checkpoint over meanwhile; try again"):
+            await overtaken()
+        kept = await log.checkpoints.read(ONE)
+        assert kept is not None
+        assert kept.owner == "another"
+
+    virtual_time.run(main())
 
 
 def test_whoever_catches_up_does_what_is_due_without_new_events() -> None:

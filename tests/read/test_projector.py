@@ -19,10 +19,12 @@ from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.messages import Position
 from twofold.read.cache import RowCache
 from twofold.read.projection import Table
+from twofold.read.projector import Projector
 from twofold.read.publish import AGAIN_S
 from twofold.read.store import Changes
 from twofold.testing import virtual_time
 from twofold.testing.conformance.bank import CURSED, balances, bank, deposited, eventually, sums
+from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.rollups import Model, is_live, put
 
 newer = replace(balances, version=2)
@@ -281,5 +283,31 @@ def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exc
             last = await deposited(log, "b", 1)
             assert await running.get(balances, "b", after=last) is not None
             assert running.followers[0].state == "following"
+
+    virtual_time.run(main())
+
+
+def test_g5_a_page_that_is_being_committed_is_waited_for_by_whoever_stops() -> None:
+    """Also if it is stopped while it waits for that page with the next one."""
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(-1, None)
+        projector = Projector(balances, rows, log, bank.codec, Ambient())
+        await rows.prepare(balances.table)
+        await rows.checkpoints.register(balances.follows, log.log_id, Position(0, 0))
+        claim = await claimed(rows.checkpoints, balances.follows)
+        for amount in (1, 2):
+            await deposited(log, "a", amount)
+        first = await log.read(Position(0, 0), 1)
+        await projector.handle(claim, Position(0, 0), first)
+        second = asyncio.create_task(projector.handle(claim, first.upto, await log.read(first.upto, 1)))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        await asyncio.wait([second])
+        assert second.cancelled()
+        await projector.flush()
+        seen = await rows.checkpoints.read(balances.follows)
+        assert seen is not None
+        assert seen.position == first.upto
 
     virtual_time.run(main())
