@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -784,6 +785,32 @@ def test_a_split_while_an_import_looks_at_its_followers(splits: Splits) -> None:
             await running.settled(timeout_s=60)
             assert await running.count(cards) == len(IDS)
 
+    splits.run(main)
+
+
+def test_an_import_keeps_pace_with_those_who_follow_the_parts(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the split on, which may come at any of its calls."""
+    looked: list[set[int]] = []
+
+    class Seen(Pace):
+        async def keep(self) -> None:
+            looked.append({one.follower_id.partition for one in self._followings})
+            await super().keep()
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+
+            async def call(number: int) -> Any:
+                if number == 1:
+                    splits.split()
+                    await refresh(log)
+                return await running.execute(profiles, "a", Rename(f"{number}"))
+
+            await running.bulk([partial(call, number) for number in range(4)], at_once=1, most_behind=9)
+        assert looked == [{1, 2}] * 2 + [{2, 3, 4}] * 2
+
+    monkeypatch.setattr("twofold.app.Pace", Seen)
     splits.run(main)
 
 
