@@ -31,6 +31,7 @@ from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.cli.rebuild import _with_bar
 from twofold.errors import Closed, Contended, InvalidToken, NotSettled, ReadModelBehind, RowParked
+from twofold.feed import catching_up
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -508,6 +509,30 @@ def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go
             folded = [event.stream.id async for events in other.catch_up(cards) for event in events]
             assert sorted(folded) == list(IDS)
             assert splits.partitions() == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_catching_up_on_demand_goes_on_in_the_parts_of_a_partition_that_splits_meanwhile(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the call has looked how far to go, and before it holds the checkpoint."""
+    look = catching_up.located
+
+    async def main() -> None:
+        log = await splits.log()
+
+        async def located(*looking: Any) -> Any:
+            found = await look(*looking)
+            splits.split()
+            await refresh(log)
+            return found
+
+        monkeypatch.setattr(catching_up, "located", located)
+        async with opened(splits, log, work=False) as running, asyncio.timeout(60):
+            await fill(running)
+            folded = [event.stream.id async for events in running.catch_up(cards) for event in events]
+            assert sorted(folded) == list(IDS)
 
     splits.run(main)
 

@@ -166,27 +166,38 @@ def test_g7_an_event_that_comes_as_its_stream_is_retried_is_reacted_to_once() ->
     virtual_time.run(main())
 
 
-def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries() -> None:
-    """Those of the event before it do not count, but the stream has been parked since then."""
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries(comes_later: bool) -> None:
+    """Those of the event before it do not count, but the stream has been parked since then.
+
+    The event waits with the one before, or comes in a page just as that one is retried.
+    """
 
     async def main() -> None:
         log, target = MemoryLog(), Target(ValueError("away"))
-        await deposited(log, "a", 1, 2, to="b")
+        await deposited(log, "a", *([1] if comes_later else [1, 2]), to="b")
         claim, runner = await holding(log), target.runner(log)
         page = await log.read(BEGINNING, 10)
         await runner.handle(claim, BEGINNING, page)
         [first] = await parked(log)
+        upto = page.upto
         for tries, pause_s in enumerate(PAUSES_S[:3], 1):
             assert [one.tries for one in await parked(log)] == [tries]
             target.bad = frozenset({2} if tries == 3 else {1, 2})
             await asyncio.sleep(pause_s)
-            await runner.tend(claim, page.upto)
+            if comes_later and tries == 3:
+                await deposited(log, "a", 2, to="b")
+                later = await log.read(upto, 10)
+                await runner.handle(claim, upto, later)
+                upto = later.upto
+            else:
+                await runner.tend(claim, upto)
         [second] = await parked(log)
-        assert (second.position, second.tries, second.since) == (page.entries[1].position, 1, first.since)
+        assert (second.position, second.tries, second.since) == (Position(0, 2), 1, first.since)
         assert target.done == {"b": 1}
         await asyncio.sleep(PAUSES_S[0])
         target.error = None
-        await runner.tend(claim, page.upto)
+        await runner.tend(claim, upto)
         assert target.done == {"b": 2}
 
     virtual_time.run(main())
