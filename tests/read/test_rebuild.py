@@ -43,8 +43,9 @@ def test_g8_a_rebuild_waits_a_minute_for_whoever_reads_from_the_old_table(reads_
             store.until = began + reads_for_s
 
             async def rebuilt() -> None:
-                async for _ in operate.rebuild(running, balances, from_scratch=True):
-                    pass
+                async with asyncio.timeout(3 * PATIENCE_S):
+                    async for _ in operate.rebuild(running, balances, from_scratch=True):
+                        pass
 
             rebuilding = asyncio.create_task(rebuilt())
             await asyncio.sleep(0.25)
