@@ -1,7 +1,7 @@
 """The loop of all followers, on memory and in virtual time: leases and pauses end at exact moments."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from itertools import pairwise
@@ -937,6 +937,50 @@ def test_g7_an_operator_who_loses_a_checkpoint_is_told_to_try_again() -> None:
         assert kept.owner == "another"
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize("beyond", [0, 3])
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_catches_up_to_a_place_has_stored_the_last_page_by_then(beyond: int, fails: bool) -> None:
+    """Pages are stored while the next one is handled, and there may be none. If it fails, that is not hidden."""
+
+    class Later(Noting):
+        handled: tuple[Claim, Position, FeedPage] | None = None
+
+        async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+            await self.flush()
+            self.handled = claim, after, page
+
+        async def flush(self) -> None:
+            if self.handled is not None:
+                handled, self.handled = self.handled, None
+                if fails and handled[2].upto >= at(3):
+                    raise Unavailable("down")
+                await super().handle(*handled)
+
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Later(log)
+        follower.largest_page = 3
+        following = Following(follower, log, log.checkpoints, "worker")
+        await appended(log, "note-1", *range(3 + beyond))
+        async with following.held() as held:
+            catching_up = all_of_them(held.catch_up(at(3)))
+            if fails:
+                with pytest.raises(Unavailable, match="down"):
+                    await catching_up
+            else:
+                assert await catching_up == [at(3)]
+            seen = await log.checkpoints.read(ONE)
+            assert seen is not None
+            assert seen.position == (BEGINNING if fails else at(3))
+
+    virtual_time.run(main())
+
+
+async def all_of_them(positions: AsyncGenerator[Position, None]) -> list[Position]:
+    async with aclosing(positions):
+        return [position async for position in positions]
 
 
 def test_whoever_catches_up_does_what_is_due_without_new_events() -> None:
