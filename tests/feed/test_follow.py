@@ -83,10 +83,12 @@ async def stopped(task: asyncio.Task[None]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
+    """In virtual time, where what never happens would be looked for without end."""
     pause_s = 0.001
-    while not condition():
-        await asyncio.sleep(pause_s)
-        pause_s = min(0.05, 1.01 * pause_s)  # what takes a hundred seconds is not looked at a hundred thousand times
+    async with asyncio.timeout(1_000):
+        while not condition():
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.05, 1.01 * pause_s)
 
 
 async def holder(log: MemoryLog) -> Claim:
