@@ -360,6 +360,28 @@ def test_a_state_that_decide_or_evolve_changed_is_not_used_after_a_conflict() ->
     virtual_time.run(main())
 
 
+def test_a_command_that_decide_changed_is_decided_again_as_it_was_sent() -> None:
+    """After each conflict; and the caller may send it once more."""
+
+    @dataclass
+    class Spend:
+        amounts: list[int]
+
+    def spend(command: Spend, total: Total) -> list[Added]:
+        return [Added(command.amounts.pop()) for _ in range(2)]
+
+    async def main() -> None:
+        spending, log, command = Decider("total", Total(), spend, evolve), Busy(interruptions=3), Spend([4, 2, 1])
+        one = executor(log)
+        for number in range(2):
+            done = await one.execute(spending, "a", command, command_id=f"spend {number}")
+            assert done.events == (Added(1), Added(2))
+            log.left = 2
+        assert command == Spend([4, 2, 1])
+
+    virtual_time.run(main())
+
+
 def test_a_state_that_cannot_be_copied_is_the_caller_s_alone() -> None:
     """What the caller does to it changes no later decision: such a state is not remembered."""
 
