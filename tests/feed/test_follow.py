@@ -941,9 +941,12 @@ def test_g7_an_operator_who_loses_a_checkpoint_is_told_to_try_again() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("upto", [at(3), None])
 @pytest.mark.parametrize("beyond", [0, 3])
 @pytest.mark.parametrize("fails", [False, True])
-def test_whoever_catches_up_to_a_place_has_stored_the_last_page_by_then(beyond: int, fails: bool) -> None:
+def test_whoever_catches_up_to_a_place_has_stored_the_last_page_by_then(
+    upto: Position | None, beyond: int, fails: bool
+) -> None:
     """Pages are stored while the next one is handled, and there may be none. If it fails, that is not hidden."""
 
     class Later(Noting):
@@ -967,15 +970,15 @@ def test_whoever_catches_up_to_a_place_has_stored_the_last_page_by_then(beyond: 
         following = Following(follower, log, log.checkpoints, "worker")
         await appended(log, "note-1", *range(3 + beyond))
         async with following.held() as held:
-            catching_up = all_of_them(held.catch_up(at(3)))
+            catching_up = all_of_them(held.catch_up(upto))
             if fails:
                 with pytest.raises(Unavailable, match="down"):
                     await catching_up
             else:
-                assert await catching_up == [at(3)]
+                assert await catching_up == [at(3), at(6)][: 1 if upto or not beyond else 2]
             seen = await log.checkpoints.read(ONE)
             assert seen is not None
-            assert seen.position == (BEGINNING if fails else at(3))
+            assert seen.position == (BEGINNING if fails else upto or await log.head())
 
     virtual_time.run(main())
 
