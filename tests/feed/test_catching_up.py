@@ -7,7 +7,9 @@ from itertools import cycle
 import pytest
 
 from tests.feed.test_follow import ONE, Noting, now, stopped
-from twofold.backends.memory import MemoryLog
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.backends.partitioned import Partitioned
+from twofold.backends.partitioned.proposing import PAUSE_S
 from twofold.errors import Contended, Unavailable
 from twofold.feed.catching_up import caught_up
 from twofold.feed.checkpoints import Claim
@@ -16,6 +18,7 @@ from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
+from twofold.testing.conformance.bank import CURSED, KEYLESS, Deposit, Sum, accounts, bank, sums
 from twofold.testing.conformance.material import appended
 
 CALL_LEASE_S = LEASE_S * CALL_SHARE
@@ -126,6 +129,30 @@ def test_g5_a_call_that_was_paused_does_not_take_back_what_another_has_taken_ove
     virtual_time.run(main())
 
 
+def test_g5_a_call_that_has_lost_the_checkpoint_once_waits_no_longer_for_dead_calls_after_it_has_held_it() -> None:
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Noting(log)
+        following = Following(follower, log, log.checkpoints, "call")
+
+        async def overtaken() -> None:
+            follower.before = None
+            await held_by(log, "dead")
+
+        follower.before = overtaken
+        for lease_s in (LEASE_S, CALL_LEASE_S):
+            await appended(log, "note-1", "a")
+            if lease_s == CALL_LEASE_S:
+                await held_by(log, f"dead{CALLING}")
+            began = now()
+            async with aclosing(caught_up([following], ONE.name, log, [await log.head()], 10 * LEASE_S)) as pages:
+                assert len([page async for page in pages]) == 1
+            assert lease_s <= now() - began <= lease_s + 2 * CLAIM_POLL_S
+        assert following.counts.claims == 3
+
+    virtual_time.run(main())
+
+
 def test_a_call_that_loses_the_checkpoint_again_and_again_waits_no_longer_than_it_may() -> None:
     """Each time it holds the checkpoint another worker takes it over, and dies: the time is that of the call."""
 
@@ -182,3 +209,34 @@ def test_a_call_goes_on_with_the_followers_of_the_parts_when_a_partition_splits(
         assert (whole.seen, part.seen) == ([], [1])
 
     virtual_time.run(main())
+
+
+def test_g6_a_call_that_is_behind_the_newest_cut_goes_on_to_events_that_are_in_none_yet() -> None:
+    """In the merged feed there is no end to read up to before the cut with these events is made, by the call itself."""
+
+    async def main(cut_after: int) -> None:
+        cuts = MemoryLog()
+        log = Partitioned([MemoryLog(partition=n, log_id=cuts.log_id) for n in (1, 2)], cuts)
+        async with bank.open(log, read_store=MemoryReadStore(), work=False) as running:
+            for number in range(4):
+                if number == cut_after:
+                    await log.read(BEGINNING, 10)
+                    await asyncio.sleep(PAUSE_S)
+                await running.execute(accounts, f"a{number}", Deposit(1))
+            async with aclosing(running.catch_up(sums)) as pages:
+                assert sum([len(page) async for page in pages]) == 4
+            assert await running.get(sums, "all") == Sum("all", 4, 4)
+
+    for cut_after in range(5):
+        virtual_time.run(main(cut_after))
+
+
+async def test_g7_an_event_that_is_folded_into_one_of_its_rows_is_said_to_be() -> None:
+    """Although another one that it touches is parked, at this event or before."""
+    async with bank.open(MemoryLog(), read_store=MemoryReadStore(), work=False) as running:
+        for amount in (1, CURSED, 2, KEYLESS):
+            receipt = (await running.execute(accounts, "b", Deposit(amount))).receipt
+            async with aclosing(running.catch_up(sums, until=[receipt])) as pages:
+                folded = [one.event.amount async for page in pages for one in page]
+            assert folded == ([] if amount == KEYLESS else [amount])
+        assert (await running.find(sums)).rows == [Sum("all", 3 + CURSED, 3), Sum("b", 1, 1)]

@@ -1,7 +1,7 @@
 """The loop of all followers, on memory and in virtual time: leases and pauses end at exact moments."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from itertools import pairwise
@@ -11,11 +11,11 @@ import msgspec
 import pytest
 
 from twofold.backends.memory import MemoryLog
-from twofold.errors import ConfigurationError, LogReplaced, Unavailable
+from twofold.errors import ConfigurationError, Contended, LeaseLost, LogReplaced, Unavailable
 from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Parked
 from twofold.feed.feed import FeedPage
 from twofold.feed.follow import LONGEST_PAUSE_S, Following, share
-from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease, heartbeats, taken_over_if_silent
+from twofold.feed.lease import CLAIM_POLL_S, LEASE_S, Lease, heartbeats, taken_over, taken_over_if_silent
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
 from twofold.testing.conformance.material import appended, at, offsets
@@ -83,8 +83,12 @@ async def stopped(task: asyncio.Task[None]) -> None:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 (in virtual time looking costs nothing)
-        await asyncio.sleep(0.001)
+    """In virtual time, where what never happens would be looked for without end."""
+    pause_s = 0.001
+    async with asyncio.timeout(1_000):
+        while not condition():
+            await asyncio.sleep(pause_s)
+            pause_s = min(0.05, 1.01 * pause_s)
 
 
 async def holder(log: MemoryLog) -> Claim:
@@ -878,5 +882,154 @@ def test_a_process_that_fails_does_not_ask_for_more() -> None:
         await until(lambda: sum(len(f.follower.seen) for f in healthy.followings) == 4 * (events + 200))  # type: ignore[attr-defined]
         await healthy.stop()
         await failing.stop()
+
+    virtual_time.run(main())
+
+
+def test_g7_an_operator_takes_a_checkpoint_over_from_a_worker_that_goes_on() -> None:
+    """What it has seen is outdated when it claims: the worker has sent a heartbeat, or was replaced by another one."""
+
+    async def main(times: int) -> None:
+        log = MemoryLog()
+        checkpoints, claims = log.checkpoints, [await holder(log)]
+        claim = checkpoints.claim
+
+        async def late(seen: Checkpoint, owner: str) -> Claim | None:
+            nonlocal times
+            if owner == "operator" and times:
+                times -= 1
+                await checkpoints.beat(claims[-1])
+                if times % 2:
+                    now = await checkpoints.read(ONE)
+                    assert now is not None
+                    other = await claim(now, f"worker {times}")
+                    assert other is not None
+                    claims.append(other)
+            return await claim(seen, owner)
+
+        checkpoints.claim = late  # type: ignore[method-assign]
+        async with taken_over(checkpoints, ONE, "operator") as (taken, seen):
+            assert (taken.epoch, seen.epoch) == (claims[-1].epoch + 1, claims[-1].epoch)
+            with pytest.raises(LeaseLost):
+                await checkpoints.beat(claims[-1])
+        assert times == 0
+
+    for times in range(5):
+        virtual_time.run(main(times))
+
+
+def test_g7_an_operator_who_loses_a_checkpoint_is_told_to_try_again() -> None:
+    """It is no error of what the operator wanted to do."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await holder(log)
+
+        async def overtaken() -> None:
+            async with taken_over(log.checkpoints, ONE, "operator") as (claim, now):
+                seen = await log.checkpoints.read(ONE)
+                assert seen is not None
+                assert await log.checkpoints.claim(seen, "another") is not None
+                await log.checkpoints.advance(claim, now.position, now.position)
+
+        with pytest.raises(Contended, match="one v1: another worker took its checkpoint over meanwhile; try again"):
+            await overtaken()
+        kept = await log.checkpoints.read(ONE)
+        assert kept is not None
+        assert kept.owner == "another"
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("upto", [at(3), None])
+@pytest.mark.parametrize("beyond", [0, 3])
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_catches_up_to_a_place_has_stored_the_last_page_by_then(
+    upto: Position | None, beyond: int, fails: bool
+) -> None:
+    """Pages are stored while the next one is handled, and there may be none. If it fails, that is not hidden."""
+
+    class Later(Noting):
+        handled: tuple[Claim, Position, FeedPage] | None = None
+
+        async def handle(self, claim: Claim, after: Position, page: FeedPage) -> None:
+            await self.flush()
+            self.handled = claim, after, page
+
+        async def flush(self) -> None:
+            if self.handled is not None:
+                handled, self.handled = self.handled, None
+                if fails and handled[2].upto >= at(3):
+                    raise Unavailable("down")
+                await super().handle(*handled)
+
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Later(log)
+        follower.largest_page = 3
+        following = Following(follower, log, log.checkpoints, "worker")
+        await appended(log, "note-1", *range(3 + beyond))
+        async with following.held() as held:
+            catching_up = all_of_them(held.catch_up(upto))
+            if fails:
+                with pytest.raises(Unavailable, match="down"):
+                    await catching_up
+            else:
+                assert await catching_up == [at(3), at(6)][: 1 if upto or not beyond else 2]
+            seen = await log.checkpoints.read(ONE)
+            assert seen is not None
+            assert seen.position == (BEGINNING if fails else upto or await log.head())
+
+    virtual_time.run(main())
+
+
+async def all_of_them(positions: AsyncGenerator[Position, None]) -> list[Position]:
+    async with aclosing(positions):
+        return [position async for position in positions]
+
+
+def test_whoever_catches_up_does_what_is_due_without_new_events() -> None:
+    """Such as showing a version: once at the end, no matter whether there were any."""
+
+    class Tending(Noting):
+        tended: list[Position]
+
+        async def tend(self, claim: Claim, position: Position) -> None:
+            self.tended.append(position)
+
+    async def main() -> None:
+        log = MemoryLog()
+        follower = Tending(log)
+        following = Following(follower, log, log.checkpoints, "worker")
+        for events in (3, 0, 1):
+            follower.tended = []
+            await appended(log, "note-1", *range(events))
+            async with aclosing(following.catch_up()) as positions:
+                async for _ in positions:
+                    pass
+            assert follower.tended == [await log.head()]
+
+    virtual_time.run(main())
+
+
+def test_who_follows_nothing_else_keeps_what_another_worker_asks_for() -> None:
+    """As where two ask at once for two that it follows: it gives one away, and keeps the other."""
+
+    async def main() -> None:
+        log = MemoryLog()
+        await appended(log, "note-1", "a")
+        follower = Noting(log)
+        following, task = working(follower)
+        share([following])
+        await until(lambda: follower.seen == [1])
+        seen = await log.checkpoints.read(ONE)
+        assert seen is not None
+        await log.checkpoints.request_handover(seen, "another")
+        for _ in range(4):
+            await asyncio.sleep(LEASE_S / 2)
+            await appended(log, "note-1", "b")
+        await until(lambda: follower.seen == [1, 2, 3, 4, 5])
+        assert (following.counts.claims, following.state) == (1, "following")
+        await stopped(task)
 
     virtual_time.run(main())

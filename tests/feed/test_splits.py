@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing, closing, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from twofold.backends.ports import LogStore
 from twofold.belonging import Belonging
 from twofold.cli.rebuild import _with_bar
 from twofold.errors import Closed, Contended, InvalidToken, NotSettled, ReadModelBehind, RowParked
+from twofold.feed import catching_up
 from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Claim, FollowerId, Parked
 from twofold.feed.feed import PartitionSplit
@@ -411,8 +413,9 @@ def test_an_app_that_is_closed_appends_to_no_part_that_is_new_since_then(splits:
     splits.run(main)
 
 
-def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -> None:
-    """Whether a row or a whole stream is parked, and whatever its id looks like."""
+@pytest.mark.parametrize("times", [1, 3, 7])
+def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits, times: int) -> None:
+    """Whether a row or a whole stream is parked, whatever its id looks like, and if the parts have split as well."""
 
     async def main() -> None:
         log, checkpoints = await splits.log(), MemoryReadStore().checkpoints
@@ -425,10 +428,14 @@ def test_what_is_parked_goes_to_the_part_that_holds_its_stream(splits: Splits) -
             for kind, key in (("stream", f"profile-{id_}"), ("row", msgspec.json.encode([id_]).decode()))
         ]
         await checkpoints.advance(await claimed(checkpoints, CARD.in_partition(1)), start, start, bad)
-        splits.split()
-        await refresh(log)
-        await hand_over(checkpoints, CARD.in_partition(1), log, "one")
-        for part in (3, 4):
+        for _ in range(times):
+            splits.split()
+            await refresh(log)
+        parts = leaves_of(log, 1)
+        assert len(parts) > 1
+        for part in parts:
+            await inherit(checkpoints, CARD.in_partition(part), log, "one")
+        for part in parts:
             there = {(one.kind, one.key) for one in await checkpoints.parked(CARD.in_partition(part))}
             mine = [id_ for id_ in ids if partition_of(log, id_) == part]
             streams = {("stream", f"profile-{id_}") for id_ in mine}
@@ -502,6 +509,30 @@ def test_catching_up_on_demand_finds_out_about_a_split_as_it_looks_how_far_to_go
             folded = [event.stream.id async for events in other.catch_up(cards) for event in events]
             assert sorted(folded) == list(IDS)
             assert splits.partitions() == [2, 3, 4]
+
+    splits.run(main)
+
+
+def test_catching_up_on_demand_goes_on_in_the_parts_of_a_partition_that_splits_meanwhile(
+    splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the call has looked how far to go, and before it holds the checkpoint."""
+    look = catching_up.located
+
+    async def main() -> None:
+        log = await splits.log()
+
+        async def located(*looking: Any) -> Any:
+            found = await look(*looking)
+            splits.split()
+            await refresh(log)
+            return found
+
+        monkeypatch.setattr(catching_up, "located", located)
+        async with opened(splits, log, work=False) as running, asyncio.timeout(60):
+            await fill(running)
+            folded = [event.stream.id async for events in running.catch_up(cards) for event in events]
+            assert sorted(folded) == list(IDS)
 
     splits.run(main)
 
@@ -782,6 +813,32 @@ def test_a_split_while_an_import_looks_at_its_followers(splits: Splits) -> None:
     splits.run(main)
 
 
+def test_an_import_keeps_pace_with_those_who_follow_the_parts(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the split on, which may come at any of its calls."""
+    looked: list[set[int]] = []
+
+    class Seen(Pace):
+        async def keep(self) -> None:
+            looked.append({one.follower_id.partition for one in self._followings})
+            await super().keep()
+
+    async def main() -> None:
+        log = await splits.log()
+        async with opened(splits, log, work=False) as running:
+
+            async def call(number: int) -> Any:
+                if number == 1:
+                    splits.split()
+                    await refresh(log)
+                return await running.execute(profiles, "a", Rename(f"{number}"))
+
+            await running.bulk([partial(call, number) for number in range(4)], at_once=1, most_behind=9)
+        assert looked == [{1, 2}] * 2 + [{2, 3, 4}] * 2
+
+    monkeypatch.setattr("twofold.app.Pace", Seen)
+    splits.run(main)
+
+
 async def test_a_rollup_is_filled_before_it_has_a_checkpoint() -> None:
     """By a process that found its table before the other one, which created it, had come further."""
     checkpoints, follower = MemoryCheckpoints(), FollowerId("one")
@@ -853,7 +910,7 @@ def test_a_token_of_the_former_partition_is_read_by_a_process_that_learns_of_the
 
 
 def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed() -> None:
-    """It is read as soon as its cut is folded, whether the other part ended before or has gone on."""
+    """It is read once its cut is folded, whether the other part ended before, has gone on, or was folded that far."""
     splits = Splits(IN_THE_REGISTER)
 
     async def main() -> None:
@@ -862,7 +919,11 @@ def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed(
             splits.split()
             await refresh(log)
             busy, idle = (next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4))
-            for id_, others in ((busy, 0), (idle, 0), (idle, 1)):
+            for id_, ahead, others in ((busy, 0, 0), (idle, 0, 0), (idle, 0, 1), (idle, 3, 0)):
+                for number in range(ahead):
+                    await running.execute(profiles, busy, Rename(f"ahead {number}"))
+                await all_of(log)
+                await caught_up(following(running, 0))
                 done = await running.execute(profiles, id_, Rename(f"named {others}"))
                 for number in range(others):
                     await running.execute(profiles, busy, Rename(f"{number}"))

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from twofold import App
 from twofold.ambient import Ambient
-from twofold.backends.memory import MemoryLog
+from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import Closed, LeaseLost, LogReplaced, Rejected, Unavailable
 from twofold.failures import mark_of_user_code
 from twofold.feed import parking_limit
@@ -89,7 +90,7 @@ class Target:
 
     async def carry_out(self, decider: Any, id: str, command: Any, meta: Meta) -> None:
         if self.error is not None and (not self.bad or command.amount in self.bad):
-            raise self.error
+            raise self.error.with_traceback(None)  # it is raised hundreds of times
         self.done[id] += 1
 
     def runner(self, log: MemoryLog) -> Runner:
@@ -165,27 +166,38 @@ def test_g7_an_event_that_comes_as_its_stream_is_retried_is_reacted_to_once() ->
     virtual_time.run(main())
 
 
-def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries() -> None:
-    """Those of the event before it do not count, but the stream has been parked since then."""
+@pytest.mark.parametrize("comes_later", [False, True])
+def test_g7_the_next_event_of_a_stream_that_fails_gets_all_its_tries(comes_later: bool) -> None:
+    """Those of the event before it do not count, but the stream has been parked since then.
+
+    The event waits with the one before, or comes in a page just as that one is retried.
+    """
 
     async def main() -> None:
         log, target = MemoryLog(), Target(ValueError("away"))
-        await deposited(log, "a", 1, 2, to="b")
+        await deposited(log, "a", *([1] if comes_later else [1, 2]), to="b")
         claim, runner = await holding(log), target.runner(log)
         page = await log.read(BEGINNING, 10)
         await runner.handle(claim, BEGINNING, page)
         [first] = await parked(log)
+        upto = page.upto
         for tries, pause_s in enumerate(PAUSES_S[:3], 1):
             assert [one.tries for one in await parked(log)] == [tries]
             target.bad = frozenset({2} if tries == 3 else {1, 2})
             await asyncio.sleep(pause_s)
-            await runner.tend(claim, page.upto)
+            if comes_later and tries == 3:
+                await deposited(log, "a", 2, to="b")
+                later = await log.read(upto, 10)
+                await runner.handle(claim, upto, later)
+                upto = later.upto
+            else:
+                await runner.tend(claim, upto)
         [second] = await parked(log)
-        assert (second.position, second.tries, second.since) == (page.entries[1].position, 1, first.since)
+        assert (second.position, second.tries, second.since) == (Position(0, 2), 1, first.since)
         assert target.done == {"b": 1}
         await asyncio.sleep(PAUSES_S[0])
         target.error = None
-        await runner.tend(claim, page.upto)
+        await runner.tend(claim, upto)
         assert target.done == {"b": 2}
 
     virtual_time.run(main())
@@ -354,6 +366,32 @@ async def test_g7_two_operators_who_saw_the_same_retry_it_once() -> None:
     second = await runner.retry(seen, "another")
     assert (first.events, second.events) == (1, 0)
     assert target.done == {"b": 1}
+
+
+async def test_all_that_follows_from_a_command_has_its_correlation_id_and_names_its_cause() -> None:
+    """Also where a reaction causes the next one, and where it is carried out after a retry."""
+    relay = {"b": "c", "c": "d"}
+
+    def react(event: Deposited, recorded: Recorded) -> list[To]:
+        target = event.to or relay.get(recorded.stream.id)
+        return [To(accounts, target, Deposit(event.amount))] if target else []
+
+    log, reactor = MemoryLog(), Reactor("forwarding", react, start="beginning")
+    app = App("relay", deciders=[accounts], reactors=[reactor])
+    async with app.open(log, read_store=MemoryReadStore()) as running:
+        await running.execute(accounts, "a", Deposit(1, "b"), command_id="first", correlation_id="all", actor="ann")
+        await running.execute(accounts, "x", Deposit(1, "b"), command_id="second")
+        await running.settled(timeout_s=10)
+        found = [one for name in "abcd" for one in await running.history(f"account-{name}")]
+    assert [(one.id, one.correlation_id, one.causation_id) for one in found] == [
+        ("account-a@1", "all", None),
+        *[
+            (f"account-{name}@{version}", {1: "all", 2: "second"}[version], f"account-{cause}@{at}")
+            for name, causes in (("b", ["a@1", "x@1"]), ("c", ["b@1", "b@2"]), ("d", ["c@1", "c@2"]))
+            for version, (cause, at) in enumerate((each.split("@") for each in causes), 1)
+        ],
+    ]
+    assert {one.actor for one in found[1:]} == {"reactor forwarding"}
 
 
 class Slow(MemoryLog):

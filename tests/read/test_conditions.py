@@ -67,6 +67,7 @@ def test_values_mean_what_they_mean_in_a_row() -> None:
     assert of(size__ne=Size.SMALL) == [Condition("size", "ne", "s")]
     assert of(size__startswith="s") == [Condition("size", "ge", "s"), Condition("size", "lt", "t")]
     assert of(from___in=[1]) == [Condition("from_", "in", (1,))]
+    assert of(count__in=[1, 8, 64]) == of(count__in={64, 8, 1}) == [Condition("count", "in", (1, 8, 64))]
 
 
 def test_a_set_has_one_order() -> None:

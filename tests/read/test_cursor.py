@@ -39,6 +39,19 @@ def test_the_limit_is_not_part_of_it() -> None:
         cursors("-text").read(before)
 
 
+def test_the_order_of_the_conditions_is_not_part_of_it() -> None:
+    """Nor is that of the values of one: they may come from another process, or from a form."""
+    asked: list[dict[str, object]] = [
+        {"integer__ge": 1, "text__in": ["b", "a"]},
+        {"text__in": {"a", "b"}, "integer__ge": 1},
+    ]
+    one, other = (Cursors(everything, query_of(everything, conditions, "text", 2)) for conditions in asked)
+    cursor = one.of(row("a", "x"))
+    assert cursor is not None
+    assert other.of(row("a", "x")) == cursor
+    assert other.read(cursor) == Start(("x", "a"))
+
+
 def test_those_of_older_versions_are_read() -> None:
     """And written by this one, so that an older process can go on."""
     assert cursors().read(OLD) == Start(("x", "a"))

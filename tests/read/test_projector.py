@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import TypeVar
 
 import pytest
@@ -19,10 +20,12 @@ from twofold.feed.checkpoints import Checkpoint, Claim
 from twofold.messages import Position
 from twofold.read.cache import RowCache
 from twofold.read.projection import Table
+from twofold.read.projector import Projector
 from twofold.read.publish import AGAIN_S
 from twofold.read.store import Changes
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import CURSED, balances, bank, deposited, eventually, sums
+from twofold.testing.conformance.bank import CURSED, KEYLESS, balances, bank, deposited, eventually, sums
+from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.conformance.rollups import Model, is_live, put
 
 newer = replace(balances, version=2)
@@ -283,3 +286,52 @@ def test_a_page_that_comes_again_is_not_counted_twice(how: Callable[[Claim], Exc
             assert running.followers[0].state == "following"
 
     virtual_time.run(main())
+
+
+def test_g5_a_page_that_is_being_committed_is_waited_for_by_whoever_stops() -> None:
+    """Also if it is stopped while it waits for that page with the next one."""
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Fails(-1, None)
+        projector = Projector(balances, rows, log, bank.codec, Ambient())
+        await rows.prepare(balances.table)
+        await rows.checkpoints.register(balances.follows, log.log_id, Position(0, 0))
+        claim = await claimed(rows.checkpoints, balances.follows)
+        for amount in (1, 2):
+            await deposited(log, "a", amount)
+        first = await log.read(Position(0, 0), 1)
+        await projector.handle(claim, Position(0, 0), first)
+        second = asyncio.create_task(projector.handle(claim, first.upto, await log.read(first.upto, 1)))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        await asyncio.wait([second])
+        assert second.cancelled()
+        await projector.flush()
+        seen = await rows.checkpoints.read(balances.follows)
+        assert seen is not None
+        assert seen.position == first.upto
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("bad", [*product((CURSED, KEYLESS), repeat=3)])
+async def test_g7_a_row_stays_parked_when_something_else_is_parked_in_a_later_page(
+    monkeypatch: pytest.MonkeyPatch, bad: tuple[int, int, int]
+) -> None:
+    """A row, a stream, and one after the other; its own events come between them and after, each in a page."""
+    monkeypatch.setattr("twofold.read.projector.Projector.largest_page", 1)
+    log, rows = MemoryLog(), MemoryReadStore()
+    app = replace(bank, projections=[sums], reactors=[])
+    async with app.open(log, read_store=rows, work=False) as running:
+        for number, amount in enumerate(bad):
+            await deposited(log, "bcd"[number], amount)
+            for name in "bcde":
+                await deposited(log, name, 1)
+        async with aclosing(running.followers[0].catch_up()) as positions:
+            async for _ in positions:
+                pass
+        waiting = {one.parked.key for one in await running.parking.list()}
+        names = dict(zip("bcd", bad, strict=True))
+        assert waiting == {f'["{n}"]' if amount == CURSED else f"account-{n}" for n, amount in names.items()}
+        found = {row.name: row.deposits for row in await running.find(sums)}
+        assert {name: found.get(name, 0) for name in "bcde"} == {"b": 0, "c": 1, "d": 2, "e": 3}

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import apsw
@@ -9,6 +10,10 @@ import asyncpg
 import pytest
 
 from twofold import App, Projection, Recorded, RowParked, Running, operate
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.feed import parking_limit
+from twofold.read.columns import Values
+from twofold.read.projection import Table
 from twofold.read.rollup import Rollup, count, total
 from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, deposited
 
@@ -147,3 +152,39 @@ async def test_g5_a_row_that_the_store_refuses_counts_in_no_rollup(store: Store)
         await running.parking.retry("balance", "s11")
         await is_level(running)
         assert (await operate.verify(running, balances)).equal
+
+
+def emptied(row: Balance, event: Deposited, recorded: Recorded) -> Balance | None:
+    """An amount of 0 deletes the row."""
+    return Balance(row.id, row.total + event.amount, row.deposits + 1) if event.amount else None
+
+
+def too_much(table: Table, values: Values) -> str | None:
+    return "too much" if values[1] > MOST else None
+
+
+async def test_g7_a_row_that_is_refused_waits_at_an_event_that_made_it_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever became of it before in the same page: it may have been refused already, or deleted and begun again."""
+    monkeypatch.setattr(parking_limit, "MOST_PARKED", 1_000)
+    balance = Projection("balance", Balance, emptied)
+    app = App("bank", deciders=[accounts], projections=[balance])
+    histories = [amounts for length in range(1, 5) for amounts in product((60, 0, 101), repeat=length)]
+    log, store = MemoryLog(), MemoryReadStore()
+    store.refuses = too_much
+    async with app.open(log, read_store=store, work=False) as running:
+        for number, amounts in enumerate(histories):
+            await deposited(log, f"s{number}", *amounts)
+        await folded(running)
+        waiting = {one.parked.key: one.event for one in await running.parking.list()}
+        for number, amounts in enumerate(histories):
+            states: list[int | None] = [None]
+            for amount in amounts:
+                states.append((states[-1] or 0) + amount if amount else None)
+            event, row = waiting.get(f'["s{number}"]'), (await store.rows(balance.table, [(f"s{number}",)])).values()
+            assert (event is not None) == ((states[-1] or 0) > MOST)
+            kept = len(amounts) if event is None else event.version - 1
+            assert [values[1] for values in row] == [total for total in states[kept : kept + 1] if total is not None]
+            assert event is None or (states[event.version] or 0) > MOST
+        store.refuses = lambda table, values: None
+        assert len((await running.parking.retry("balance")).done) == len(waiting)
+        assert (await operate.verify(running, balance)).equal

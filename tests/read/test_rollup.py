@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from twofold import App, ConfigurationError, Projection, Recorded
+from twofold import App, ConfigurationError, Projection, Recorded, operate
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.errors import Contended
 from twofold.feed.checkpoints import Checkpoint
@@ -254,6 +254,26 @@ async def test_the_name_of_a_changed_rollup_moves_later_although_nothing_more_is
         assert not await is_live(store, changed)
         store.held = False
         await eventually(lambda: is_live(store, changed))
+
+
+async def test_what_a_rebuild_that_was_killed_has_left_of_the_rollups_is_dropped_by_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the table of their source, or without, if it was killed while it dropped them."""
+    monkeypatch.setattr("twofold.feed.lease.LEASE_S", 0.01)
+    model, store = Model(), MemoryReadStore()
+    async with model.app.open(MemoryLog(), read_store=store, work=False) as running:
+        await put(running, "1", owner="a")
+        await folded(running)
+        before = [table.follows for table in await store.tables()]
+        for left in ([model.source, model.of_owner, model.of_day], [model.of_day]):
+            for projection in left:
+                await store.prepare(projection.table.beside("killed"))
+            assert len(await store.tables()) == len(before) + len(left)
+            async for _ in operate.rebuild(running, model.source, from_scratch=True):
+                pass
+            assert [table.follows for table in await store.tables()] == before
+            assert await compared(running, model) == 1
 
 
 async def test_g5_a_row_that_is_evicted_in_its_page_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ import asyncpg
 import pytest
 
 from twofold import App, Decider, Projection, Receipt, Recorded, Running, operate
+from twofold.backends.memory import MemoryLog, MemoryReadStore
+from twofold.testing.conformance.bank import Deposit, accounts, balances
+from twofold.testing.conformance.rebuild import caught_up, only, overwritten
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,3 +153,16 @@ async def test_g9_memory_does_not_grow_with_the_table(tmp_path: Path, monkeypatc
                 tracemalloc.stop()
             assert (found.equal, found.rows) == (True, count)
     assert peaks[1] < 2 * peaks[0]
+
+
+async def test_g9_a_sample_of_more_rows_than_there_are_finds_all_that_are_missing() -> None:
+    """No matter which of them are left: a row that is not there cannot count as one of them."""
+    names = "abcdefgh"
+    async with only.open(MemoryLog(), read_store=MemoryReadStore(), work=False) as running:
+        for name in names:
+            await running.execute(accounts, name, Deposit(1))
+        await caught_up(running)
+        for there in ("", "a", "d", "h", "be", "cf", "hg"):
+            await overwritten(running, {(name,): (name, 1, 1) if name in there else None for name in names})
+            report = await operate.verify(running, balances, sample=len(there) + 1)
+            assert report.counts["missing"] == len(names) - len(there)

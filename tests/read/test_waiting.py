@@ -9,6 +9,7 @@ from twofold import App
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
 from twofold.errors import LogReplaced, ReadModelBehind
+from twofold.feed.checkpoints import FollowerId
 from twofold.messages import Position
 from twofold.read.freshness import LOOK_EVERY_S
 from twofold.read.projection import Table
@@ -107,6 +108,28 @@ def test_g6_news_that_is_not_what_it_waits_for_does_not_make_it_wait_longer() ->
                 await running.get(balances, "a", after=receipt, wait_s=2)
             assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.01)
             folding.cancel()
+
+    virtual_time.run(main())
+
+
+def test_g6_who_is_woken_in_vain_waits_no_longer_than_it_may() -> None:
+    """A store may wake it at any time, such as when its file or its connection has changed."""
+
+    class Restless(MemoryReadStore):
+        wakes_after_s = 0.0
+
+        async def wait(self, follower: FollowerId, after: Position, timeout_s: float) -> None:
+            await asyncio.sleep(min(timeout_s, self.wakes_after_s))
+
+    async def main() -> None:
+        log, rows = MemoryLog(), Restless()
+        async with app.open(log, read_store=rows, work=False) as running:
+            receipt = await deposited(log, "a", 1)
+            for rows.wakes_after_s in (0.3, 1.9, 2, 5):
+                began = asyncio.get_running_loop().time()
+                with pytest.raises(ReadModelBehind):
+                    await running.get(balances, "a", after=receipt, wait_s=2)
+                assert asyncio.get_running_loop().time() - began == pytest.approx(2, abs=0.01)
 
     virtual_time.run(main())
 

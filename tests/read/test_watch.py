@@ -28,7 +28,7 @@ from twofold.read.store import Condition, Query, QueryResult
 from twofold.read.watched import Round, WatchToken
 from twofold.read.watcher import OneWatcher
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, sums
+from twofold.testing.conformance.bank import Balance, Deposited, accounts, balances, bank, deposited, eventually, sums
 from twofold.testing.conformance.feed import BOUND_S
 from twofold.testing.conformance.watch import View, agrees, settled, viewed
 
@@ -654,6 +654,27 @@ async def test_the_token_of_a_part_of_a_page_stays_what_it_was(
         assert part.token.places[0].offset < min(of_rows[str(key)] for (key,) in following.rows)
 
 
+async def test_what_changes_while_others_are_told_is_told_at_once(
+    log: MemoryLog, running: Running, reading: Running, store: Away, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The doorbell rings after the rows have been read, and before the reader waits for it again."""
+    monkeypatch.setattr(rounds, "LOOK_EVERY_S", 3_600)
+    find, later = store.find, list("bcd")
+
+    async def outdated(table: Table, query: Query) -> QueryResult:
+        found = await find(table, query)
+        if later and found.checkpoints[0].position.offset:
+            await deposited(log, later.pop(0), 1)
+            await settled(running)
+        return found
+
+    async with viewed(reading, balances) as view:
+        store.find = outdated  # type: ignore[method-assign]
+        await deposited(log, "a", 1)
+        async with asyncio.timeout(BOUND_S):
+            await view.until(lambda view: view.rows.keys() == {*"abcd"})
+
+
 async def test_a_row_that_is_larger_than_the_room_is_told(log: MemoryLog, running: Running) -> None:
     """If nothing else waits: there is no smaller message. Beside anything else it means a snapshot."""
     text = "x" * (PENDING_BYTES + 1)
@@ -699,6 +720,33 @@ async def test_who_waits_for_a_token_lets_the_others_of_a_client_read(log: Memor
             assert not waits.done()
             waits.cancel()
             await asyncio.wait([waits])
+
+
+async def test_a_watch_that_ends_takes_no_more_room(log: MemoryLog, running: Running) -> None:
+    """Whatever waits for it then, which nobody will ever take."""
+    room = Room()
+    first, second = (running.watching.watch(balances, where, room=room) for where in ({}, {"total__gt": 0}))
+    async with aclosing(first), aclosing(second):
+        assert (await anext(first)).snapshot
+        told = asyncio.ensure_future(anext(first))
+        assert (await anext(second)).snapshot
+        await deposited(log, "a", 1)
+        assert {*(await anext(second)).rows} == {*(await told).rows} == {"a"}
+        await deposited(log, "b", 1)
+        await eventually(lambda: all(one._waiting for one in running.watching._watchers))
+        for watched in (second, first):
+            assert room.bytes > 0
+            await watched.aclose()
+    assert room.bytes == 0
+
+
+async def test_conditions_may_come_in_another_order_when_a_watch_is_resumed(log: MemoryLog, running: Running) -> None:
+    asked: list[dict[str, Any]] = [{"total__gt": 0, "deposits__in": [2, 1]}, {"deposits__in": {1, 2}, "total__gt": 0}]
+    async with aclosing(running.watching.watch(balances, asked[0])) as watched:
+        token = (await anext(watched)).token
+    assert token is not None
+    async with aclosing(running.watching.watch(balances, asked[1], after=token)) as resumed:
+        assert not (await anext(resumed)).snapshot
 
 
 def test_room_is_taken_once_by_what_several_wait_for() -> None:

@@ -45,3 +45,21 @@ async def test_a_call_that_waits_for_the_readers_is_not_made_after_an_error(at_o
     with pytest.raises(Unavailable, match="the first of them"):
         await bulk([partial(call, number) for number in range(10)], pace, at_once, lambda *step: None)
     assert made == [0]
+
+
+async def test_of_several_calls_that_fail_the_first_one_is_raised() -> None:
+    """Those in progress end before that, and may fail as well; no further ones are made."""
+    fails, made = [asyncio.Event() for _ in range(3)], list[int]()
+
+    async def call(number: int) -> Receipt:
+        made.append(number)
+        if len(made) == 3:
+            fails[1].set()
+        await fails[number].wait()
+        fails[(number + 1) % 3].set()
+        raise Unavailable(f"number {number}")
+
+    async with asyncio.timeout(10):
+        with pytest.raises(Unavailable, match="number 1"):
+            await bulk([partial(call, number) for number in range(9)], Pace([], 10, 1), 3, lambda *step: None)
+    assert made == [0, 1, 2]

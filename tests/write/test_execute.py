@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 import msgspec
@@ -131,6 +132,32 @@ def test_who_expects_a_version_is_told_at_once(expected: int) -> None:
             await executor(log).execute(totals, "a", Add(1), expected_version=expected)
         assert (conflict.value.expected, conflict.value.actual) == (expected, 1 - expected)
         assert (log.loads, log.commits) == (expected, 1 - expected)
+
+    virtual_time.run(main())
+
+
+@pytest.mark.parametrize("decider", [totals, documents], ids=["events", "state"])
+def test_g2_the_version_that_is_expected_is_that_of_the_stream_whatever_is_remembered(
+    decider: Decider[Add, Total, Any],
+) -> None:
+    """The process may remember an older version than the stream has, and expect any other one."""
+
+    async def main() -> None:
+        for remembered, there in ((seen, now) for now in range(4) for seen in range(now + 1)):
+            for expected in range(6):
+                log = MemoryLog()
+                here, elsewhere = executor(log), executor(log)
+                for number in range(there):
+                    await (here if number < remembered else elsewhere).execute(decider, "a", Add(1))
+                executing = here.execute(decider, "a", Add(1), expected_version=expected)
+                if expected == there:
+                    done = await executing
+                    assert (done.receipt.version, done.state) == (there + 1, Total(there + 1))
+                else:
+                    with pytest.raises(VersionConflict) as conflict:
+                        await executing
+                    assert (conflict.value.expected, conflict.value.actual) == (expected, there)
+                assert (await log.head()).offset == there + (expected == there)
 
     virtual_time.run(main())
 
@@ -329,6 +356,55 @@ def test_a_state_that_decide_or_evolve_changed_is_not_used_after_a_conflict() ->
         log.left = 2
         done = await execute(baskets, "a", Add(2))
         assert done.state == Basket([1, 100, 100, 2])
+
+    virtual_time.run(main())
+
+
+def test_a_command_that_decide_changed_is_decided_again_as_it_was_sent() -> None:
+    """After each conflict; and the caller may send it once more."""
+
+    @dataclass
+    class Spend:
+        amounts: list[int]
+
+    def spend(command: Spend, total: Total) -> list[Added]:
+        return [Added(command.amounts.pop()) for _ in range(2)]
+
+    async def main() -> None:
+        spending, log, command = Decider("total", Total(), spend, evolve), Busy(interruptions=3), Spend([4, 2, 1])
+        one = executor(log)
+        for number in range(2):
+            done = await one.execute(spending, "a", command, command_id=f"spend {number}")
+            assert done.events == (Added(1), Added(2))
+            log.left = 2
+        assert command == Spend([4, 2, 1])
+
+    virtual_time.run(main())
+
+
+def test_a_state_that_cannot_be_copied_is_the_caller_s_alone() -> None:
+    """What the caller does to it changes no later decision: such a state is not remembered."""
+
+    @dataclass
+    class Open:
+        amounts: list[int]
+        lock: Any = None
+
+    def put(command: Add, state: Open) -> list[Added]:
+        return [Added(command.amount + len(state.amounts))]
+
+    def changed(state: Open, event: Added) -> Open:
+        return Open([*state.amounts, event.amount], Lock())
+
+    async def main() -> None:
+        opens, one = Decider("total", Open([]), put, changed), executor(MemoryLog())
+        for number in range(3):
+            done = await one.execute(opens, "a", Add(10))
+            state, version = await one.load(opens, "a")
+            assert done.state.amounts == state.amounts == [10, 11, 12][: number + 1]
+            assert version == number + 1
+            for given in (done.state, state):
+                given.amounts.clear()
 
     virtual_time.run(main())
 

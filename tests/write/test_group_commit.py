@@ -298,6 +298,31 @@ def test_who_waits_for_room_comes_in_as_soon_as_there_is_some(monkeypatch: pytes
     virtual_time.run(main())
 
 
+def test_who_waits_for_room_comes_in_when_all_before_give_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether some of those in the queue are left, or none; nobody else has to come for it."""
+    monkeypatch.setattr(group_commit, "MAX_QUEUED", 3)
+
+    async def main(given_up: int) -> None:
+        log = Gate()
+        group = GroupCommit(log)
+        log.open.clear()
+        writing, *queued = [asyncio.create_task(group.append(append("note-1", event())))]
+        for names in ((2, 3, 4), (5, 6)):
+            await asyncio.sleep(0.01)
+            queued += [asyncio.create_task(group.append(append(f"note-{n}", event()))) for n in names]
+        await asyncio.sleep(0.01)
+        assert group.queued == 3
+        for task in queued[:given_up]:
+            task.cancel()
+        log.open.set()
+        async with asyncio.timeout(1):
+            await asyncio.gather(writing, *queued[given_up:])
+        assert (await log.head()).offset == 6 - given_up
+
+    for given_up in range(6):
+        virtual_time.run(main(given_up))
+
+
 def test_refused_data_does_not_change_the_order_of_the_others() -> None:
     """Two appends of one caller among those of others: the first one sent is stored first."""
 

@@ -474,13 +474,17 @@ async def test_what_enters_a_partition_that_was_looked_at_is_waited_for(
         assert await running.get(balances, name) == Balance(name, 7, 1)
 
 
-async def test_from_now_on_is_said_in_each_partition(cluster: Cluster) -> None:
-    """A reactor begins behind the newest event of each."""
+@pytest.mark.parametrize("cut", [False, True])
+async def test_from_now_on_is_said_in_each_partition(cluster: Cluster, cut: bool) -> None:
+    """A reactor begins behind the newest event of each, also where that is behind the newest cut."""
     app = only(reactors=[Reactor("from_now", forward, start="now")])
     ids = [cluster.ids(partition, 1)[0] for partition in range(1, PARTS + 1)]
     log = cluster.log()
     for number, name in enumerate(ids):
         await deposited(log, name, *[100] * (number + 1), to="t")
+        if cut and number == 1:
+            await all_of(log)
+            await deposited(log, ids[0], 100, to="t")
     async with app.open(cluster.log(), read_store=cluster.rows) as running:
         for name in ids:
             await running.execute(accounts, name, Deposit(1, to="t"))

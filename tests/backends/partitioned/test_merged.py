@@ -283,15 +283,19 @@ def test_many_events_of_one_time() -> None:
         virtual_time.run(main())
 
 
-def test_pages_end_early_where_they_grow_large() -> None:
-    """A part's page holds 3 events of this size; a cut of all parts is more than a page of the merged feed."""
+@pytest.mark.parametrize("size", [400, 1_000, 5_000])
+def test_pages_end_early_where_they_grow_large(size: int) -> None:
+    """A part's page holds at most 3 events of this size; a cut of all parts is more than a page of the merged feed.
+
+    An event may be as large as a page, or larger: then it is one by itself, or ends one.
+    """
 
     async def main() -> None:
         world = World()
         for number in range(1, N + 1):
             for n in range(10):
                 [outcome] = await commit(
-                    world.parts[number - 1], append(f"note-{world.ids[number]}", event("x" * 400), event(n))
+                    world.parts[number - 1], append(f"note-{world.ids[number]}", event("x" * size), event(n))
                 )
                 assert isinstance(outcome, Receipt)
         feed, at, seen = world.process(), BEGINNING, list[Entry]()
@@ -299,7 +303,7 @@ def test_pages_end_early_where_they_grow_large() -> None:
             assert sum(len(entry.data) for entry in page.entries[:-1]) < 1_000
             at, seen = page.upto, [*seen, *page.entries]
         checked(seen, world.parts)
-        assert max(place(entry.position)[1] for entry in seen) > 8
+        assert max(place(entry.position)[1] for entry in seen) > (8 if size < 1_000 else 3)
         assert await everything(world.process(), limit=5) == seen
 
     with limits(1_024, page_bytes=1_000):
@@ -455,6 +459,32 @@ def test_covering_is_the_first_cut_that_has_an_event(writes: list[tuple[int, int
     virtual_time.run(main())
 
 
+def test_a_follower_of_the_whole_has_come_no_further_in_a_partition_than_it_has_read() -> None:
+    """In the middle of a cut it may have come further than is known, but has at least come to the end of the last."""
+
+    async def main() -> None:
+        world = World()
+        for number in (1, 2, 1, 0, 3, 1, 4, 2, 0, 3, 3, 0, 2, 1):
+            if number:
+                await world.write(number, 2)
+            else:
+                await everything(world.process())
+        whole, feed, ends = await everything(world.process()), world.process(), await world.vectors()
+        assert len(ends) == 5
+        read = dict.fromkeys(range(1, N + 1), 0)
+        for entry in whole:
+            read[feed.partition_of(Stream.parse(entry.stream).id)] += 1
+            come = {one.partition: one.offset for one in await feed.covered_by([entry.position])}
+            last = ends[place(entry.position)[0] - 1]
+            assert all(least <= come[n] <= read[n] for n, least in enumerate(last, 1))
+            assert come[0] == entry.position.offset
+        for number, vector in enumerate(ends):
+            come = {one.partition: one.offset for one in await feed.covered_by([end_of(number)])}
+            assert tuple(come[n] for n in range(1, N + 1)) == vector
+
+    virtual_time.run(main())
+
+
 def test_a_part_out_of_reach_holds_up_the_merged_feed_alone() -> None:
     async def main() -> None:
         world = World()
@@ -597,6 +627,10 @@ def test_g11_an_older_copy_of_a_part_is_named() -> None:
             await everything(world.process())
         at = await world.process().head()
         world.older(3, 6)
+        waiting = world.process()
+        for _ in range(2):  # at the end, where nothing else is read of it
+            with pytest.raises(LogReplaced, match=r"partition 3: .*3:12, but the partition ends at 3:6"):
+                await waiting.read(at, 10)
         for after in (at, end_of(1)):
             with pytest.raises(LogReplaced, match=r"partition 3: .*older copy"):
                 await everything(world.process(), after)

@@ -391,10 +391,15 @@ class RollupConformance(OnBackend):
     async def test_the_next_greatest_is_found_among_many(
         self, log: LogStore, store: Rows, monkeypatch: pytest.MonkeyPatch, page: int
     ) -> None:
-        """The one after it, or the last one, is beyond what is read first, of every kind of value."""
+        """The one after it, or the last one, is beyond what is read first, of every kind of value.
+
+        It is none of a row to which the condition of the rollup does not apply.
+        """
         monkeypatch.setattr(rollups, "FILL_PAGE", page)
         model = Model()
         async with at_rest(model.app, log, store) as running:
+            extreme = {"amount": Decimal(20), "units": -20, "at": datetime(2030, 1, 1, tzinfo=UTC)}
+            await put(running, "draft", owner="a", name="z", status="draft", **extreme)
             for n in range(1, 10):
                 values = {"amount": Decimal(n), "units": 10 - n, "at": datetime(2024, 1, n, tzinfo=UTC)}
                 await put(running, str(n), owner="a", name=f"n{n}", **values)
