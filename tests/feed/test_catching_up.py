@@ -2,11 +2,13 @@
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from itertools import cycle
 
 import pytest
 
 from tests.feed.test_follow import ONE, Noting, now, stopped
+from twofold import App, Projection, Recorded
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.partitioned.proposing import PAUSE_S
@@ -18,7 +20,18 @@ from twofold.feed.follow import Following
 from twofold.feed.lease import CALL_SHARE, CALLING, CLAIM_POLL_S, LEASE_S
 from twofold.messages import BEGINNING, Position
 from twofold.testing import virtual_time
-from twofold.testing.conformance.bank import CURSED, KEYLESS, Deposit, Sum, accounts, bank, sums
+from twofold.testing.conformance.bank import (
+    CURSED,
+    KEYLESS,
+    Deposit,
+    Deposited,
+    Sum,
+    accounts,
+    balances,
+    bank,
+    fold_sum,
+    sums,
+)
 from twofold.testing.conformance.material import appended
 
 CALL_LEASE_S = LEASE_S * CALL_SHARE
@@ -240,3 +253,36 @@ async def test_g7_an_event_that_is_folded_into_one_of_its_rows_is_said_to_be() -
                 folded = [one.event.amount async for page in pages for one in page]
             assert folded == ([] if amount == KEYLESS else [amount])
         assert (await running.find(sums)).rows == [Sum("all", 3 + CURSED, 3), Sum("b", 1, 1)]
+
+
+async def test_an_event_that_touches_no_row_is_handled_whatever_else_is_parked() -> None:
+    def keys(event: Deposited, recorded: Recorded) -> str | None:
+        return None if event.amount == 5 else recorded.stream.id
+
+    some = Projection("some", Sum, fold_sum, key=keys)
+    app = replace(bank, projections=[some], reactors=[])
+    async with app.open(MemoryLog(), read_store=MemoryReadStore(), work=False) as running:
+        for name, amount in (("a", 5), ("b", CURSED), ("a", 5), ("c", 3)):
+            receipt = (await running.execute(accounts, name, Deposit(amount))).receipt
+            async with aclosing(running.catch_up(some, until=[receipt])) as pages:
+                folded = [one.event.amount async for page in pages for one in page]
+            assert folded == ([] if amount == CURSED else [amount])
+
+
+async def test_g8_a_version_is_shown_by_calls_alone_in_place_of_one_of_a_former_log() -> None:
+    """Which came further than this log has got."""
+    old = replace(bank, projections=[balances], reactors=[])
+    new = replace(old, projections=[replace(balances, version=2)])
+    rows = MemoryReadStore()
+
+    async def called(app: App, log: MemoryLog) -> list[tuple[int, bool]]:
+        async with app.open(log, read_store=rows, work=False) as running:
+            receipt = (await running.execute(accounts, "a", Deposit(1))).receipt
+            async with aclosing(running.catch_up(app.projections[0], until=[receipt])) as pages:
+                assert [one.id async for page in pages for one in page][-1:] == [f"account-a@{receipt.version}"]
+        return sorted((table.follows.version, table.live) for table in await rows.tables())
+
+    former, log = MemoryLog(), MemoryLog()
+    for _ in range(3):
+        assert await called(old, former) == [(1, True)]
+    assert await called(new, log) == [(1, False), (2, True)]

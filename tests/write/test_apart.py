@@ -8,7 +8,7 @@ import pytest
 from twofold.backends.memory import MemoryLog
 from twofold.errors import Closed, TwofoldError, VersionConflict
 from twofold.messages import Append, Position, Receipt
-from twofold.testing.conformance.material import append, event, values
+from twofold.testing.conformance.material import all_of, append, event, value, values
 from twofold.write import apart as apart_module
 from twofold.write.apart import Apart
 from twofold.write.commits import Commits
@@ -101,3 +101,19 @@ async def test_who_waits_for_room_when_it_is_closed_is_told(monkeypatch: pytest.
         await waiting
     await closing
     assert await values(log) == ["a"]
+
+
+async def test_a_cancelled_caller_leaves_no_room_before_its_append_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "MAX_QUEUED", 2)
+    log = Slow()
+    apart = Apart(log)
+    callers = [asyncio.create_task(apart.append(append(f"note-{n}", event(n)))) for n in range(4)]
+    await asyncio.sleep(0.001)
+    for caller in callers[:3]:  # the third one only waits
+        caller.cancel()
+    await asyncio.sleep(0.001)
+    assert (len(log.sizes), apart.queued) == (2, 2)
+    log.go_on.set()
+    assert (await callers[3]).version == 1
+    await apart.close()
+    assert sorted(map(value, await all_of(log))) == [0, 1, 3]

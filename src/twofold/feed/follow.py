@@ -295,6 +295,7 @@ class Following:
                 yield page
                 if upto is not None and page.upto >= upto:
                     await self.follower.flush()  # otherwise its errors would be lost
+                    await self.follower.tend(claim, page.upto)
                     return
 
 

@@ -61,13 +61,12 @@ class Parking:
     async def list(self, name: str | None = None, key: str | None = None) -> Sequence[ParkedEvent]:
         """What is parked, of all or of one, by position, with tracebacks. Raises: InvalidInput, Unavailable."""
         events: list[ParkedEvent] = []
-        for known in self.followers if name is None else [name]:
-            for following, _, chosen in await self._chosen(known, key):
-                follower = following.follower_id
-                for parked in chosen:
-                    traceback = await following.checkpoints.traceback(follower, parked)
-                    event = await _event(following, parked.position)
-                    events.append(ParkedEvent(follower, msgspec.structs.replace(parked, traceback=traceback), event))
+        for following, _, chosen in await self._chosen(name, key):
+            follower = following.follower_id
+            for parked in chosen:
+                traceback = await following.checkpoints.traceback(follower, parked)
+                event = await _event(following, parked.position)
+                events.append(ParkedEvent(follower, msgspec.structs.replace(parked, traceback=traceback), event))
         return events
 
     async def traceback(self, name: str, parked: Parked) -> str:
@@ -100,15 +99,19 @@ class Parking:
             raise InvalidInput(f"there is no projection or reactor {name!r}; this App has {', '.join(self.followers)}")
         return followings
 
-    async def _chosen(self, name: str, key: str | None) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
-        """What is parked under a key, or everything, in each partition."""
+    async def _chosen(
+        self, name: str | None, key: str | None
+    ) -> Sequence[tuple[Following, Unparker, Sequence[Parked]]]:
+        """What is parked under a key, or everything, of one or of all, in each partition."""
         by_partition = []
-        for following, unparks in self._of(name):
-            parked = await following.checkpoints.parked(following.follower_id)
-            chosen = [one for one in parked if key is None or key in _names(one)]
-            by_partition.append((following, unparks, chosen))
+        for known in list(self.followers) if name is None else [name]:
+            for following, unparks in self._of(known):
+                parked = await following.checkpoints.parked(following.follower_id)
+                chosen = [one for one in parked if key is None or key in _names(one)]
+                by_partition.append((following, unparks, chosen))
         if key is not None and not any(chosen for _, _, chosen in by_partition):
-            raise InvalidInput(f"nothing of {name} is parked under {key!r}: see `twofold parked APP list {name}`")
+            of, named = ("", "") if name is None else (f" of {name}", f" {name}")
+            raise InvalidInput(f"nothing{of} is parked under {key!r}: see `twofold parked APP list{named}`")
         return by_partition
 
 

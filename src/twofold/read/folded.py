@@ -10,7 +10,7 @@ from twofold.feed.feed import FeedPage
 from twofold.feed.follow import Following
 from twofold.messages import Recorded
 from twofold.read.parked import ParkedKeys
-from twofold.read.projection import Projection
+from twofold.read.projection import Key, Projection
 
 
 async def folded(projection: Projection[Any], codec: Codec, following: Following, page: FeedPage) -> Sequence[Recorded]:
@@ -21,4 +21,8 @@ async def folded(projection: Projection[Any], codec: Codec, following: Following
     ]
     if not parked:
         return events
-    return [event for event in events if not all(parked.row(key, event.position) for key in projection.keys(event))]
+    return [event for event in events if not _is_parked(event, projection.keys(event), parked)]
+
+
+def _is_parked(event: Recorded, keys: Sequence[Key], parked: ParkedKeys) -> bool:
+    return bool(keys) and all(parked.row(key, event.position) for key in keys)

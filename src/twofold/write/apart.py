@@ -32,16 +32,18 @@ class Apart:
     async def append(self, append: Append) -> Receipt:
         """Raises: VersionConflict, InvalidEvent, Unavailable, OutcomeUnknown; Closed after `close`."""
         checked_size(append, self._limits)
-        async with self._room:
-            if self._closed:
-                raise Closed("the log")
-            task = asyncio.create_task(self._commit(append), name="twofold commit")
-            self._under_way.add(task)
-            task.add_done_callback(self._done)
-            return await asyncio.shield(task)
+        await self._room.acquire()
+        if self._closed:
+            self._room.release()
+            raise Closed("the log")
+        task = asyncio.create_task(self._commit(append), name="twofold commit")
+        self._under_way.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
 
     def _done(self, task: asyncio.Task[Receipt]) -> None:
         self._under_way.discard(task)
+        self._room.release()
         if not task.cancelled():
             task.exception()  # its caller may have been cancelled, and nobody else asks for it
 

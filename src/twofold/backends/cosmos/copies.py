@@ -21,6 +21,7 @@ from twofold.backends.cosmos.layout import Document, Tip
 from twofold.backends.cosmos.refusals import Conflict
 from twofold.backends.cosmos.settling import Attempt, settled
 from twofold.backends.cosmos.streams import Streams, operations
+from twofold.backends.partitioned.waiting import all_of
 from twofold.errors import BatchRefused, InvalidInput
 from twofold.messages import Entry, Position, Stream
 from twofold.write.copies import CHANGED, MOVED, Copied, KeptCommand, not_a_copy_of
@@ -102,9 +103,7 @@ class CosmosCopies:
         for commit in _commits(entries):
             shares[self._streams.partition_of(commit["key"])].append(commit)
         tips: dict[Stream, Tip] = {}
-        async with asyncio.TaskGroup() as group:
-            for share in shares.values():
-                group.create_task(self._write(share, tips))
+        await all_of(self._write(share, tips) for share in shares.values())
         moved = [upto if position == after else position for position in copied.upto]
         await self._save({**state, "upto": msgspec.to_builtins(moved)})
 
@@ -114,17 +113,29 @@ class CosmosCopies:
             tip = tips.get(stream) or await self._streams.tip(stream)
             if tip.version < commit["last"]:
                 tips[stream] = await self._append(stream, commit, tip)
+            else:
+                await self._check_copied(stream, commit)
+
+    async def _check_copied(self, stream: Stream, commit: Document) -> None:
+        """What is there has been copied, or it begins where the copy was to go on. Raises: InvalidInput."""
+        there = await self._data.read(commit["id"], stream.id)
+        if there is not None and "copied" not in there:
+            raise self._changed(stream, there["last"])
+
+    def _changed(self, stream: Stream, version: int) -> InvalidInput:
+        return InvalidInput(f"{self._data.place}: {stream} is at version {version}: {CHANGED}")
 
     async def _append(self, stream: Stream, commit: Document, tip: Tip) -> Tip:
         if tip.version != commit["first"] - 1:
-            raise InvalidInput(f"{self._data.place}: {stream} is at version {tip.version}: {CHANGED}")
+            raise self._changed(stream, tip.version)
         next_ = Tip(commit["last"], tip.etag, layout.time(commit))
         documents = [commit, self._streams.head(stream, next_, commit)]
         if layout.size(documents) > layout.MOST_BYTES:
             raise BatchRefused(f"it has more than {layout.MOST_BYTES:,} bytes, with what belongs to it (2 MB)")
         try:
             written = await settled(self._data, operations(documents, tip.etag), stream.id, Attempt())
-        except Conflict:  # another process is copying the same
+        except Conflict:  # another process is copying the same, or has appended
+            await self._check_copied(stream, commit)
             return await self._streams.tip(stream)
         return Tip(next_.version, written.etags[1], next_.recorded_at)
 
@@ -141,9 +152,7 @@ class CosmosCopies:
                 except Conflict:
                     return  # it is there
 
-        async with asyncio.TaskGroup() as group:
-            for one in commands:
-                group.create_task(keep(one))
+        await all_of(map(keep, commands))
 
     async def end(self, source: str) -> None:
         """See `Import.end`."""

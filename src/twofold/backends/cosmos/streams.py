@@ -85,7 +85,7 @@ class Streams:
 
     async def _append(self, append: Append, attempt: Attempt) -> Receipt | TwofoldError:
         """Try with what is known of the stream, else look at it, until the service says what has become of it."""
-        tip = self._guessed(append)
+        tip = self._guessed(append) if append.events else None  # nothing refuses a receipt if it is not so
         for _ in range(MOST_TRIES):
             if tip is None:
                 tip, known = await self._look(append.stream, append.command_id)

@@ -140,26 +140,28 @@ class FreshFold:
     def _keys(self, recorded: Recorded) -> list[Key]:
         """The keys of an event, twice: `key` must be deterministic."""
         keys = self._folded_by.keys(recorded)
-        if (
-            self._folded_by.key is not None
-            and self._folded_by.keys(recorded) != keys
-            and len(self.faults) < MOST_FAULTS
-        ):
+        if self._folded_by.key is not None and self._folded_by.keys(recorded) != keys:
             what = "key is not deterministic: the same event gave other keys the second time"
-            self.faults.append(Fault(what, "", recorded.id))
+            self._note(Fault(what, "", recorded.id))
         return keys
 
     def _folded(self, key: Key, values: Values | None, events: Sequence[Recorded]) -> Values | None:
         outcome = examined(self._folded_by, key, values, events)
         self.events += len(events)
-        if outcome.fault is not None and len(self.faults) < MOST_FAULTS:
-            self.faults.append(outcome.fault)
+        if outcome.fault is not None:
+            self._note(outcome.fault)
         failed, error = outcome.folded.failed, outcome.folded.error
         if failed is not None and error is not None:
             row = Failure("row", key_text(key), failed.position, failed.id, error)
             self._waiting.add(row)
             self._fail(row)
         return outcome.folded.values
+
+    def _note(self, fault: Fault) -> None:
+        """Once, although what is folded again shows it again."""
+        known = any((one.key, one.event) == (fault.key, fault.event) for one in self.faults)
+        if not known and len(self.faults) < MOST_FAULTS:
+            self.faults.append(fault)
 
     def _fail(self, failed: Failure) -> None:
         self.failures.append(failed)

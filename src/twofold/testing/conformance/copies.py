@@ -282,10 +282,13 @@ class CopyConformance(OnBackend):
                 await copied.take(source, after, at(30), entries[1:2])
         assert await values(log) == [0]
         await appended(log, "note-1", "its own")
-        changes: list[Callable[[], Awaitable[object]]] = [lambda: copied.begin(source, [BEGINNING])]
+        changes: list[Callable[[], Awaitable[object]]] = [
+            lambda: copied.begin(source, [BEGINNING]),
+            lambda: copied.take(source, at(10), at(20), entries[1:2]),
+            lambda: copied.take(source, at(10), at(30), entries[1:]),
+        ]
         if isinstance(log, DenseFeed):  # others notice it when the copy is begun again
             changes += [
-                lambda: copied.take(source, at(10), at(20), entries[1:2]),
                 lambda: copied.keep(source, [KeptCommand("note-1", "again", 1, 1)]),
                 lambda: copied.end(source),
             ]

@@ -179,6 +179,17 @@ class LogConformance(OnBackend):
             assert all(o.actual == version + 1 for o in outcomes if isinstance(o, VersionConflict))
         assert (await log.load(NOTE)).version == 10
 
+    async def test_g2_an_append_of_nothing_expects_a_version_too(self, log: LogStore, other_log: LogStore) -> None:
+        """Whatever this process knows of the stream."""
+        await appended(log, "note-1", "a")
+        await appended(other_log, "note-1", "b", "c")
+        [refused], [taken] = [
+            await commit(log, append("note-1", expected=expected, command_id="nothing")) for expected in (1, 3)
+        ]
+        assert isinstance(refused, VersionConflict)
+        assert isinstance(taken, Receipt)
+        assert refused.actual == taken.version == 3
+
     # ---- G3: the command id
 
     async def test_g3_the_same_id_gets_the_same_receipt(self, log: LogStore) -> None:
