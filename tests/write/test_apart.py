@@ -117,3 +117,15 @@ async def test_a_cancelled_caller_leaves_no_room_before_its_append_is_stored(mon
     assert (await callers[3]).version == 1
     await apart.close()
     assert sorted(map(value, await all_of(log))) == [0, 1, 3]
+
+
+async def test_what_is_refused_leaves_its_room_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apart_module, "MAX_QUEUED", 2)
+    log = Slow()
+    log.go_on.set()
+    apart = Apart(log)
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            with pytest.raises(VersionConflict):
+                await apart.append(append("note-1", event("a"), expected=7))
+        assert (await apart.append(append("note-1", event("b")))).version == 1
