@@ -110,8 +110,9 @@ class Parking:
                 chosen = [one for one in parked if key is None or key in _names(one)]
                 by_partition.append((following, unparks, chosen))
         if key is not None and not any(chosen for _, _, chosen in by_partition):
-            of, named = ("", "") if name is None else (f" of {name}", f" {name}")
-            raise InvalidInput(f"nothing{of} is parked under {key!r}: see `twofold parked APP list{named}`")
+            if name is None:
+                raise InvalidInput(f"nothing is parked under {key!r}: see `twofold parked APP list`")
+            raise InvalidInput(f"nothing of {name} is parked under {key!r}: see `twofold parked APP list {name}`")
         return by_partition
 
 
