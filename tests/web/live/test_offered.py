@@ -191,7 +191,7 @@ async def test_what_a_page_demands_holds_for_each_way_to_read_it(store: str, tmp
 
 @pytest.mark.parametrize("store", ["memory:", "sqlite"])
 async def test_a_rule_is_asked_the_same_for_each_way_to_read(store: str, tmp_path: Any) -> None:
-    """With the conditions by their fields, and the parameters of the path by their own names."""
+    """With the conditions by their fields, also those of only=, and the parameters of the path by their own names."""
     asked: list[Mapping[str, Any]] = []
 
     def allow(actor: Actor, arguments: Mapping[str, Any]) -> bool:
@@ -200,8 +200,10 @@ async def test_a_rule_is_asked_the_same_for_each_way_to_read(store: str, tmp_pat
 
     api = Api(library, actor=user_of, allow=allow)
     api.row(books, "GET /books/{book_id}", name="book")
-    api.page(books, "GET /shelves/{shelf_id}/books", where={"shelf": "shelf_id"}, name="books")
-    of_row, of_page = {"book_id": "a"}, {"shelf": "s1", "shelf_id": "s1", "title": "a"}
+    api.page(
+        books, "GET /shelves/{shelf_id}/books", where={"shelf": "shelf_id"}, only={"is_public": True}, name="books"
+    )
+    of_row, of_page = {"book_id": "a"}, {"shelf": "s1", "shelf_id": "s1", "title": "a", "is_public": True}
     below, list_ = 'book(bookId: "a") { title }', '(shelfId: "s1", title: "a")'
     async with library.open(f"sqlite:///{tmp_path}/a.db" if store == "sqlite" else store) as running:
         await filled(running)

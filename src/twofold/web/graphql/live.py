@@ -8,7 +8,6 @@ from typing import Any
 import graphql as g
 import msgspec
 
-from twofold.api import ServedPage
 from twofold.graphql.behind import ColumnField, LiveField, RowField, behind
 from twofold.graphql.documents import Operation
 from twofold.graphql.selection import Selection, Switches
@@ -41,9 +40,8 @@ async def subscription_of(
         return Subscription(encoding, where, (), named, read.served.allow)
     await rows_query(read, context, arguments)
     conditions, named = conditions_of(read, arguments)
-    only = read.source.only if isinstance(read.source, ServedPage) else {}
     order = tuple(order_of(read, arguments))
-    return Subscription(encoding, {**conditions, **only}, order, {**conditions, **named}, read.source.allow)
+    return Subscription(encoding, conditions, order, {**conditions, **named}, read.source.allow)
 
 
 class Live:

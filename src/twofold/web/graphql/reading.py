@@ -43,17 +43,15 @@ async def rows_query(
     await check_login(context.request, source.allow)
     conditions, named = conditions_of(made, arguments)
     await check_allowed(context.request, source.allow, {**conditions, **named})
-    if isinstance(source, ServedPage):
-        conditions |= source.only
-        if source.exists is not None:
-            await existing(context.request, source.exists, *(str(value) for value in named.values()))
+    if isinstance(source, ServedPage) and source.exists is not None:
+        await existing(context.request, source.exists, *(str(value) for value in named.values()))
     scope = await context.scope(made.projection)
     asked = arguments.get(LIMIT, DEFAULT_LIMIT) if limit is None else limit
     return query_of(made.projection, conditions, order_of(made, arguments), asked, scope)
 
 
 def conditions_of(made: RowsField, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The conditions that arguments set, and the parameters of the path. Raises: InvalidQuery."""
+    """The conditions that always hold or that arguments set, and the parameters of the path. Raises: InvalidQuery."""
     conditions: dict[str, Any] = {}
     named: dict[str, Any] = {}
     for name, one in made.arguments.items():
@@ -65,7 +63,8 @@ def conditions_of(made: RowsField, arguments: Mapping[str, Any]) -> tuple[dict[s
         conditions |= found
         if one.named is not None:
             named[one.named] = next(iter(found.values()))
-    return conditions, named
+    always = made.source.only if isinstance(made.source, ServedPage) else {}
+    return {**always, **conditions}, named
 
 
 def order_of(made: RowsField, arguments: Mapping[str, Any]) -> Sequence[str]:
