@@ -119,6 +119,17 @@ async def test_the_head_of_each_request_counts_for_itself(size: int, status: int
                 return
 
 
+def connected_to(app: Any) -> tuple[Server, Any, Transport]:
+    """A server that listens nowhere, and a connection to it in this loop."""
+    config = config_of(app, LIMITS, 2)
+    config.load()
+    server, transport = Server(config), Transport()
+    made: Any = config.http_protocol_class
+    connection = made(config, server.server_state, {}, asyncio.get_running_loop())
+    connection.connection_made(transport)
+    return server, connection, transport
+
+
 @pytest.mark.parametrize("waited_s", [0.0, 7.0])
 @pytest.mark.parametrize("before", [0, 2], ids=["the first request", "the third request"])
 def test_a_request_that_is_arriving_when_the_server_stops_has_a_second_more(before: int, waited_s: float) -> None:
@@ -126,12 +137,7 @@ def test_a_request_that_is_arriving_when_the_server_stops_has_a_second_more(befo
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
-        config = config_of(echo, LIMITS, 2)
-        config.load()
-        server, transport = Server(config), Transport()
-        made: Any = config.http_protocol_class
-        connection = made(config, server.server_state, {}, loop)
-        connection.connection_made(transport)
+        server, connection, transport = connected_to(echo)
         for _ in range(before):
             connection.data_received(HEAD + b"ab")
             await asyncio.sleep(0.5)
@@ -166,12 +172,7 @@ def test_who_sends_faster_than_the_app_reads_is_not_too_slow() -> None:
                 await asyncio.sleep(1)
                 connection.look(loop.time())
 
-        config = config_of(reads_later, LIMITS, 2)
-        config.load()
-        server, transport = Server(config), Transport()
-        made: Any = config.http_protocol_class
-        connection = made(config, server.server_state, {}, loop)
-        connection.connection_made(transport)
+        server, connection, transport = connected_to(reads_later)
         connection.data_received(b"POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n" + b"x" * 200_000)
         await passes(3 * LIMITS.request_s)
         reads.set()

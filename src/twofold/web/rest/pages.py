@@ -124,8 +124,7 @@ class PageEndpoint:
             conditions |= more
             if in_path is not None:
                 named[in_path.value.name] = conditions[in_path.condition]
-        conditions |= {name: value for name, value in self.served.only.items() if name not in self.served.where}
-        return self._watched(conditions, named, self.served.order_by)
+        return self._watched({**self.served.only, **conditions}, named, self.served.order_by)
 
     def _watched(self, conditions: dict[str, Any], named: dict[str, Any], order: tuple[str, ...]) -> Subscription:
         served, arguments = self.served, {**conditions, **named}
