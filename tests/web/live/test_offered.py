@@ -63,7 +63,7 @@ BOOKS = (("a", "s1", True), ("b", "s1", False), ("c", "s2", True), ("d", "s3", T
 
 
 async def user_of(headers: Mapping[str, str]) -> Actor | None:
-    return Actor(headers["x-user"])
+    return None if headers["x-user"] == "nobody" else Actor(headers["x-user"])
 
 
 def sees(actor: Actor | None, owner: str) -> bool:
@@ -126,6 +126,18 @@ async def test_a_subscription_has_the_conditions_that_always_hold(where: dict[st
         await filled(running)
         found = shown(await subscribed(web_app(running, api), "ann", where))
         assert found == (rows if "-" in rows else [*rows])
+
+
+@pytest.mark.parametrize(
+    ("user", "allow", "told"),
+    [("nobody", logged_in, "unauthorized"), ("nobody", None, "unauthorized"), ("ann", None, "forbidden")],
+)
+async def test_a_subscription_is_as_closed_as_its_page(user: str, allow: Any, told: str) -> None:
+    api = Api(library, actor=user_of, allow=allow)
+    api.page(books)
+    async with library.open("memory:") as running:
+        await filled(running)
+        assert shown(await subscribed(web_app(running, api), user, {})) == told
 
 
 @pytest.mark.parametrize(
