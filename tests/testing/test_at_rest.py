@@ -77,6 +77,30 @@ def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
     assert sorted(arrived) == list(range(9))
 
 
+def test_a_history_ends_when_its_readers_have_seen_what_came_late() -> None:
+    """Those of a part of a partition look again after 5 s: nothing tells them of an event."""
+    history, asked_at = History(quiet()), list[float]()
+
+    def has_seen_all(reader: Reader) -> bool:
+        if all(server.task.done() for server in history.world.servers):
+            asked_at.append(history.loop.time())
+        return not asked_at or asked_at[-1] >= asked_at[0] + 5.0
+
+    history.__dict__ |= {"_has_seen_all": has_seen_all}
+    with closing(history):
+        history.run()
+    assert history.has_rested
+    assert asked_at[-1] >= asked_at[0] + 5.0
+
+
+def test_nobody_waits_for_the_readers_of_a_log_that_was_replaced() -> None:
+    history = History(quiet())
+    history.__dict__ |= {"_has_seen_all": lambda reader: False, "ends": {}}
+    with closing(history):
+        history.loop.run_until_complete(history._readers_have_seen_all())
+        assert history.loop.time() == 0.0
+
+
 @pytest.mark.parametrize("moves_on", [True, False])
 def test_the_next_event_of_a_stream_that_fails_gets_all_its_tries_before_it_counts_as_stuck(moves_on: bool) -> None:
     history = History(quiet(IN_THE_OFFICE))

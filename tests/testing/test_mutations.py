@@ -431,7 +431,7 @@ def the_position_is_not_compared(patch: Patch) -> None:
 def a_claim_does_not_raise_the_epoch(patch: Patch) -> None:
     async def claim(self: MemoryCheckpoints, seen: Checkpoint, owner: str) -> Claim:
         now = self.rows[seen.follower]
-        self.rows[seen.follower] = replaced(now, owner=owner, heartbeat=now.heartbeat + 1)
+        self.rows[seen.follower] = replaced(now, owner=owner)
         return Claim(seen.follower, now.epoch)
 
     patch.setattr(MemoryCheckpoints, "claim", claim)

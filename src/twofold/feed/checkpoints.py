@@ -1,7 +1,7 @@
 """The port for the checkpoints: how far each follower is, and which worker may move it.
 
 Lease, fence, progress and exactly-once are one row. `epoch` counts the holders: every write for a checkpoint compares
-it, so a holder that was paused and replaced cannot write when it wakes. `heartbeat` counts the holder's heartbeats: a
+it, so a holder that was paused and replaced cannot write when it wakes. Every heartbeat has a number of its own: a
 claimant watches it on its own monotonic clock, so no clocks are compared between machines.
 """
 
@@ -89,6 +89,9 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
     `generation` is a random name of the contents of the table, renewed when rows change although the position stays:
     when something is unparked or folded again. A table that is cleared or built again has a new one.
+
+    `heartbeat` gets a new number with each heartbeat and each `advance`, one that it never had before. A count would
+    repeat numbers once a crash has lost the newest of them, so that a holder that is alive looked silent.
 
     `position` is always in the partition of `follower`.
     """

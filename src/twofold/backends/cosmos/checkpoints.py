@@ -98,8 +98,7 @@ class CosmosCheckpoints:
         def change(row: Document) -> Document | None:
             if (row["epoch"], row["heartbeat"]) != (seen.epoch, seen.heartbeat):
                 return None
-            held = {"owner": owner, "epoch": row["epoch"] + 1, "heartbeat": row["heartbeat"] + 1}
-            return {**held, "wanted_by": None}
+            return {"owner": owner, "epoch": row["epoch"] + 1, "wanted_by": None}
 
         row = await self._changed(seen.follower, change)
         return None if row is None else Claim(seen.follower, row["epoch"])
@@ -110,11 +109,14 @@ class CosmosCheckpoints:
 
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
-        row = await self._changed(claim.follower, _held(claim, lambda row: {"heartbeat": row["heartbeat"] + 1}))
+        row = await self._changed(claim.follower, _held(claim, lambda _: {"heartbeat": self._new_heartbeat()}))
         if row is None:
             raise lease_lost(claim)
         wanted_by: str | None = row["wanted_by"]
         return wanted_by
+
+    def _new_heartbeat(self) -> int:
+        return int(self._ambient.random() * 2**53)
 
     async def advance(
         self,
@@ -129,7 +131,7 @@ class CosmosCheckpoints:
         def change(row: Document) -> Document | None:
             if (claim.follower.partition, row["offset"]) != _place(after):
                 return None
-            changed = {"offset": to.offset, "heartbeat": row["heartbeat"] + 1}
+            changed: Document = {"offset": to.offset, "heartbeat": self._new_heartbeat()}
             if unparked or to == after:
                 changed["generation"] = self._ambient.new_id()
             if parked or unparked:

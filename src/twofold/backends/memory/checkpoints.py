@@ -11,6 +11,7 @@ from twofold.feed.checkpoints import Checkpoint, Claim, FollowerId, Ownership, P
 from twofold.messages import Position
 
 _GENERATIONS = count(1)
+_HEARTBEATS = count(1)  # of all checkpoints of this process, so that none is repeated
 
 
 class MemoryCheckpoints:
@@ -54,8 +55,7 @@ class MemoryCheckpoints:
         now = self.rows.get(seen.follower)
         if now is None or (now.epoch, now.heartbeat) != (seen.epoch, seen.heartbeat):
             return None
-        held = {"owner": owner, "epoch": now.epoch + 1, "heartbeat": now.heartbeat + 1, "wanted_by": None}
-        self.rows[seen.follower] = replace(now, **held)
+        self.rows[seen.follower] = replace(now, owner=owner, epoch=now.epoch + 1, wanted_by=None)
         return Claim(seen.follower, now.epoch + 1)
 
     async def request_handover(self, seen: Checkpoint, asker: str) -> None:
@@ -67,7 +67,7 @@ class MemoryCheckpoints:
     async def beat(self, claim: Claim) -> str | None:
         """See `Checkpoints.beat`."""
         now = self.held(claim)
-        self.rows[claim.follower] = replace(now, heartbeat=now.heartbeat + 1)
+        self.rows[claim.follower] = replace(now, heartbeat=next(_HEARTBEATS))
         return now.wanted_by
 
     async def advance(
@@ -81,7 +81,7 @@ class MemoryCheckpoints:
         """See `Checkpoints.advance`."""
         now = self.movable(claim, after)
         generation = new_generation() if unparked or to == after else now.generation
-        self.rows[claim.follower] = replace(now, position=to, heartbeat=now.heartbeat + 1, generation=generation)
+        self.rows[claim.follower] = replace(now, position=to, heartbeat=next(_HEARTBEATS), generation=generation)
         for entry in unparked:
             self.waiting[claim.follower].pop((entry.kind, entry.key), None)
         for entry in parked:
@@ -142,11 +142,10 @@ class MemoryCheckpoints:
         belongs = next((owner for row in old if (owner := self.owners.get(row.follower)) is not None), None)
         self.forget(follower)
         self.forget(built)
-        epoch, heartbeat = (max([getattr(row, name) for row in old], default=0) for name in ("epoch", "heartbeat"))
-        lease = {"epoch": epoch + 1, "heartbeat": heartbeat + 1}
+        epoch = max((row.epoch for row in old), default=0) + 1
         for row, entries in zip(new, parked, strict=True):
             name = follower.in_partition(row.follower.partition)
-            self.rows[name] = replace(row, follower=name, owner=None, wanted_by=None, **lease)
+            self.rows[name] = replace(row, follower=name, owner=None, wanted_by=None, epoch=epoch)
             self.waiting[name] = entries
             if belongs is not None:
                 self.owners[name] = belongs

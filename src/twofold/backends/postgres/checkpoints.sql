@@ -31,7 +31,7 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND belongs IS
 AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7)) RETURNING true
 
 -- name: claim
-UPDATE twofold.checkpoints SET owner = $7, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
+UPDATE twofold.checkpoints SET owner = $7, epoch = epoch + 1, wanted_by = NULL
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5 AND heartbeat = $6
 AND ($8::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $8))
 RETURNING epoch
@@ -42,7 +42,8 @@ WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($7::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $7))
 
 -- name: beat
-UPDATE twofold.checkpoints SET heartbeat = heartbeat + 1
+-- A random number and no count: after a crash that lost heartbeats a count would repeat values that were seen.
+UPDATE twofold.checkpoints SET heartbeat = random() * 9e15
 WHERE kind = $1 AND name = $2 AND version = $3 AND partition = $4 AND epoch = $5
 AND ($6::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $6)) RETURNING wanted_by
 

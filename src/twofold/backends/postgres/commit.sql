@@ -2,7 +2,7 @@
 -- The checkpoint moves, or nothing happens (G5): every write reads from `moved`, and so waits for it. If `moved` has to wait
 -- for another session, it compares again with what that session committed.
 moved AS (
-    UPDATE twofold.checkpoints SET position = $7, heartbeat = heartbeat + 1
+    UPDATE twofold.checkpoints SET position = $7, heartbeat = random() * 9e15
     WHERE kind = $1 AND name = $2 AND version = $3 AND epoch = $4 AND partition = $5 AND position = $6
     AND ($16::text IS NULL OR EXISTS (SELECT FROM twofold.log WHERE log_id = $16))
     RETURNING 1

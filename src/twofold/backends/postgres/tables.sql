@@ -51,8 +51,8 @@ WHERE kind = 'projection' AND name IN ($1, $2) AND version = $3 ORDER BY name, p
 
 -- name: inherit
 -- The new table's epochs come after those of the old table, and it belongs to the same App.
-UPDATE twofold.checkpoints SET owner = NULL, wanted_by = NULL, (epoch, heartbeat, belongs) = (
-    SELECT max(old.epoch) + 1, max(old.heartbeat) + 1, max(old.belongs)
+UPDATE twofold.checkpoints SET owner = NULL, wanted_by = NULL, (epoch, belongs) = (
+    SELECT max(old.epoch) + 1, max(old.belongs)
     FROM twofold.checkpoints old WHERE old.kind = 'projection' AND old.name = $1 AND old.version = $2
 )
 WHERE kind = 'projection' AND name = $3 AND version = $2

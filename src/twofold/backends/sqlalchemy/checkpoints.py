@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from twofold.backends.sqlalchemy.database import Database
 from twofold.backends.sqlalchemy.dialects import insert
-from twofold.backends.sqlalchemy.schema import checkpoints, new_generation, parked
+from twofold.backends.sqlalchemy.schema import checkpoints, new_generation, new_heartbeat, parked
 from twofold.feed.checkpoints import (
     Checkpoint,
     Claim,
@@ -26,7 +26,6 @@ from twofold.feed.checkpoints import (
 from twofold.messages import Position
 
 _C = checkpoints.c
-_BEAT = {_C.heartbeat: _C.heartbeat + 1}
 
 
 class SqlCheckpoints:
@@ -67,7 +66,7 @@ class SqlCheckpoints:
     async def claim(self, seen: Checkpoint, owner: str) -> Claim | None:
         """See `Checkpoints.claim`."""
         as_seen = (*here(checkpoints, seen.follower), _C.epoch == seen.epoch, _C.heartbeat == seen.heartbeat)
-        taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None, **_BEAT}
+        taken = {_C.owner: owner, _C.epoch: _C.epoch + 1, _C.wanted_by: None}
         claiming = sa.update(checkpoints).where(*as_seen).values(taken)
         # on disk, so that no epoch is assigned twice
         claimed = await self._database.alone(lambda c: c.execute(claiming))
@@ -129,7 +128,7 @@ class SqlCheckpoints:
 
 
 async def _beat(connection: AsyncConnection, claim: Claim) -> str | None:
-    beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(_BEAT))
+    beaten = await connection.execute(sa.update(checkpoints).where(*_held(claim)).values(heartbeat=new_heartbeat()))
     if not beaten.rowcount:
         raise lease_lost(claim)
     wanted_by: str | None = await connection.scalar(sa.select(_C.wanted_by).where(*_held(claim)))
@@ -147,7 +146,11 @@ async def move(
     """Move the checkpoint (G5), inside a transaction. Raises: LeaseLost."""
     standing = (*_held(claim), _C.partition == after.partition, _C.position == after.offset)
     renewed = {_C.generation: new_generation()} if unparks or to == after else {}
-    moving = sa.update(checkpoints).where(*standing).values({_C.position: to.offset, **_BEAT, **renewed})
+    moving = (
+        sa.update(checkpoints)
+        .where(*standing)
+        .values({_C.position: to.offset, _C.heartbeat: new_heartbeat(), **renewed})
+    )
     moved = await connection.execute(moving)
     if not moved.rowcount:
         raise lease_lost(claim, after)

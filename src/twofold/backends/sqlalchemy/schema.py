@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from secrets import token_hex
+from secrets import randbits, token_hex
 from typing import Any
 from uuid import UUID
 
@@ -190,3 +190,8 @@ def create_tables(connection: sa.Connection) -> None:
 def new_generation() -> str:
     """A new name for the contents of a table (see `Checkpoint.generation`)."""
     return token_hex(6)
+
+
+def new_heartbeat() -> int:
+    """A number that no other heartbeat has (see `Checkpoint.heartbeat`)."""
+    return randbits(53)

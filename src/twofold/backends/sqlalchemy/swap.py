@@ -125,9 +125,9 @@ async def _hand_over(
 ) -> None:
     """Give the checkpoints and parked keys of the built table to the old name, in an epoch after all of its own."""
     belongs = await connection.scalar(sa.select(sa.func.max(checkpoints.c.belongs)).where(*of(checkpoints, follows)))
-    lease = {"epoch": max(row.epoch for row in old) + 1, "heartbeat": max(row.heartbeat for row in old) + 1}
     named: dict[str, Any] = {"name": follows.name}
-    inherited = {**named, **lease, "owner": None, "wanted_by": None, "belongs": belongs}
+    epoch = max(row.epoch for row in old) + 1
+    inherited = {**named, "epoch": epoch, "owner": None, "wanted_by": None, "belongs": belongs}
     for table, values in ((checkpoints, inherited), (parked, named)):
         await connection.execute(sa.delete(table).where(*of(table, follows)))
         await connection.execute(sa.update(table).where(*of(table, built)).values(values))

@@ -18,18 +18,19 @@ SELECT belongs FROM twofold_checkpoints WHERE name = ? AND version = ? AND parti
 UPDATE twofold_checkpoints SET belongs = ? WHERE name = ? AND version = ? AND partition = ? AND belongs IS ?
 
 -- name: claim
-UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, heartbeat = heartbeat + 1, wanted_by = NULL
+UPDATE twofold_checkpoints SET owner = ?, epoch = epoch + 1, wanted_by = NULL
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND heartbeat = ?
 
 -- name: request_handover
 UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND partition = ? AND epoch = ?
 
 -- name: beat
-UPDATE twofold_checkpoints SET heartbeat = heartbeat + 1
+-- A random number and no count: after a crash that lost heartbeats a count would repeat values that were seen.
+UPDATE twofold_checkpoints SET heartbeat = random() >> 11
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? RETURNING wanted_by
 
 -- name: advance
-UPDATE twofold_checkpoints SET position = ?, heartbeat = heartbeat + 1
+UPDATE twofold_checkpoints SET position = ?, heartbeat = random() >> 11
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND partition = ? AND position = ?
 
 -- name: add_part

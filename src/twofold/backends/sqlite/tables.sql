@@ -33,8 +33,8 @@ WHERE name = ? AND version = ?
 
 -- name: inherit
 -- The new table's epochs come after those of the old table, and it belongs to the same App.
-UPDATE twofold_checkpoints SET owner = NULL, wanted_by = NULL, (epoch, heartbeat, belongs) = (
-    SELECT max(old.epoch) + 1, max(old.heartbeat) + 1, max(old.belongs)
+UPDATE twofold_checkpoints SET owner = NULL, wanted_by = NULL, (epoch, belongs) = (
+    SELECT max(old.epoch) + 1, max(old.belongs)
     FROM twofold_checkpoints old WHERE old.name = ?1 AND old.version = ?2
 )
 WHERE name = ?3 AND version = ?2

@@ -255,6 +255,7 @@ class History:
             server.stop()
         await asyncio.wait([server.task for server in self.world.servers])
         await self._nothing_is_under_way()
+        await self._readers_have_seen_all()
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log_checkpoints().values()]:
             was_left = Claim(row.follower, row.epoch) in self.storage.not_released
             if (row.follower, row.owner) in held and not was_left:
@@ -266,6 +267,12 @@ class History:
         while any(link.under_way for link in links):
             await asyncio.sleep(REST_S)
         await asyncio.sleep(REST_S)
+
+    async def _readers_have_seen_all(self) -> None:
+        """What came late is seen with the next look, which nothing announces for the parts of a partition."""
+        until_s = self.loop.time() + NOTICED_WITHIN_S
+        while self.ends is None and self.loop.time() < until_s and not all(map(self._has_seen_all, self.readers)):
+            await asyncio.sleep(REST_S)
 
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as
