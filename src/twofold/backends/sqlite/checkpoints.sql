@@ -26,11 +26,11 @@ UPDATE twofold_checkpoints SET wanted_by = ? WHERE name = ? AND version = ? AND 
 
 -- name: beat
 -- A random number and no count: after a crash that lost heartbeats a count would repeat values that were seen.
-UPDATE twofold_checkpoints SET heartbeat = random() >> 11
+UPDATE twofold_checkpoints SET heartbeat = abs(random() >> 11)
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? RETURNING wanted_by
 
 -- name: advance
-UPDATE twofold_checkpoints SET position = ?, heartbeat = random() >> 11
+UPDATE twofold_checkpoints SET position = ?, heartbeat = abs(random() >> 11)
 WHERE name = ? AND version = ? AND partition = ? AND epoch = ? AND partition = ? AND position = ?
 
 -- name: add_part
