@@ -214,6 +214,10 @@ PAGES: list[tuple[dict[str, Any], str]] = [
         {"at": "GET /x/{id}", "where": {"title": "id"}, "filters": ["title"]},
         "'title' is set already, by where= or only=",
     ),
+    (
+        {"at": "GET /x/{id}", "where": {"title": "id"}, "only": {"title": "Emma"}},
+        "'title' is set by where= and by only=: leave one out",
+    ),
     ({"order_by": "-none"}, "loans has no field 'none'"),
     ({"only": {"none": 1}}, "only: loans has no field 'none'"),
     ({"only": {"title__near": 1}}, "only: title__near"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,10 +13,13 @@ from devservers.cosmos.process import running
 from tests.backends.cosmos_server import InCosmos, Server, served
 from twofold.ambient import Ambient
 from twofold.backends.connect import connect
-from twofold.backends.cosmos import CosmosLog, layout
+from twofold.backends.cosmos import CosmosLog, copies, layout
 from twofold.backends.cosmos.refusals import Conflict, translated
-from twofold.errors import ConfigurationError, LogReplaced, Unavailable
-from twofold.messages import Stream
+from twofold.backends.memory import MemoryLog
+from twofold.errors import ConfigurationError, InvalidInput, LogReplaced, Unavailable
+from twofold.messages import BEGINNING, Receipt, Stream
+from twofold.operate.copy import copying
+from twofold.testing.conformance.copies import silent
 from twofold.testing.conformance.material import append, commit, event
 
 
@@ -143,3 +147,26 @@ def test_a_replica_that_lags_is_not_a_container_that_is_missing(
     found = translated(refused, "shop/orders")
     assert type(found) is error
     assert said in str(found)
+
+
+async def test_a_copy_that_meets_an_append_between_its_look_and_its_write(
+    place: InCosmos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was appended is not taken for what was to be copied, although it is as long."""
+    original, log, other = MemoryLog(), await place.open_log(), await place.open_log()
+    await commit(original, append("note-1", event("copied")))
+    copy = await copying(original, log)
+    await copy.imported.begin(original.log_id, [BEGINNING])
+    settled = copies.settled
+
+    async def settled_late(*asked: Any) -> Any:
+        monkeypatch.setattr(copies, "settled", settled)
+        [receipt] = await commit(other, append("note-1", event("own")))
+        assert isinstance(receipt, Receipt)
+        return await settled(*asked)
+
+    monkeypatch.setattr(copies, "settled", settled_late)
+    with pytest.raises(InvalidInput, match="note-1 is at version 1: something was appended to it since it was copied"):
+        await copy.run(silent)
+    await log.close()
+    await other.close()

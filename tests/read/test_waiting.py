@@ -181,3 +181,36 @@ def test_g11_what_another_read_learns_late_makes_no_older_log() -> None:
             assert await late == 2
 
     virtual_time.run(main())
+
+
+def test_g11_the_ends_of_partitions_that_one_read_has_learned_need_no_look_of_the_next() -> None:
+    class Counted(MemoryLog):
+        asked = 0
+
+        async def head(self) -> Position:
+            self.asked += 1
+            return await super().head()
+
+    async def main() -> None:
+        cuts, rows = MemoryLog(), MemoryReadStore()
+        parts = [Counted(partition=n, log_id=cuts.log_id) for n in (1, 2)]
+        log = Partitioned(parts, cuts)
+        async with (
+            app.open(Partitioned(parts, cuts), read_store=rows, work=False) as worker,
+            app.look(log, read_store=rows) as reader,
+        ):
+            await reader.count(balances)  # it looks at all of them, once a second
+            for part in (1, 2):
+                await worker.execute(
+                    accounts, next(f"{n}" for n in range(99) if log.partition_of(f"{n}") == part), Deposit(1)
+                )
+            async for _ in worker.catch_up(balances):
+                pass
+            asked = []
+            for _ in range(3):
+                before = sum(part.asked for part in parts)
+                assert await reader.count(balances) == 2
+                asked.append(sum(part.asked for part in parts) - before)
+            assert asked == [2, 0, 0]
+
+    virtual_time.run(main())

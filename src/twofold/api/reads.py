@@ -156,6 +156,8 @@ class ServedPage:
             raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r:.80}")
         for condition in self.where:
             self._check_condition(condition, "where")
+            if condition in self.only:
+                raise ConfigurationError(f"{self.owner}: {condition!r} is set by where= and by only=: leave one out")
         try:
             conditions_of(self.projection, self.only)
         except InvalidQuery as error:

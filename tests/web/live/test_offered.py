@@ -168,6 +168,21 @@ async def test_the_next_address_is_tried_where_a_stream_must_exist() -> None:
         assert found == [["a", "b"], ["c"], ["d"]]
 
 
+@pytest.mark.parametrize("closed_first", [True, False])
+async def test_who_no_address_is_open_to_is_told_why_of_the_first(closed_first: bool) -> None:
+    api = Api(library, actor=user_of, allow=logged_in)
+    pages: list[tuple[str, dict[str, Any]]] = [
+        ("GET /closed/{shelf}/books", {"allow": lambda actor, arguments: False, "name": "closed"}),
+        ("GET /shelves/{shelf}/books", {"exists": shelves, "name": "of_shelf"}),
+    ]
+    for address, settings in pages if closed_first else reversed(pages):
+        api.page(books, address, **settings)
+    async with library.open("memory:") as running:
+        await filled(running)
+        message = await subscribed(web_app(running, api), "ann", {"shelf": "s3"})
+        assert shown(message) == ("forbidden" if closed_first else "not-found")
+
+
 async def read(app: Any, user: str, way: str, shelf: str) -> list[str]:
     """The ids of the books on a shelf; none where there is an error."""
     address, books = f"/shelves/{shelf}/books", f'books{"Connection" * (way == "connection")}(shelf: "{shelf}")'
