@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 
 import pytest
@@ -91,6 +92,31 @@ def test_a_history_ends_when_its_readers_have_seen_what_came_late() -> None:
         history.run()
     assert history.has_rested
     assert asked_at[-1] >= asked_at[0] + 5.0
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_table_that_is_dropped_after_the_log_was_replaced_has_no_rows_of_it(changes: bool) -> None:
+    """An operator who has waited for the table's worker drops it late."""
+    history = History(quiet())
+    unused, tables = FollowerId("card~1"), history.storage.in_rows.tables
+
+    async def main() -> None:
+        history.world.servers = [history.world.start(0, history.world.app)]
+        running = (await history.world.running_server(0)).running
+        assert running is not None
+        await running.execute(profiles, "a", Rename("Ada"))
+        assert await history._rests()
+        tables[unused] = {}
+        history.loop.call_later(1.0, lambda: tables.pop(unused))
+        if changes:
+            history.loop.call_later(1.0, tables[FollowerId("card")].clear)
+        await history._replace_log("another log")
+
+    history._reading = [asyncio.ensure_future(one.follow(), loop=history.loop) for one in history.readers]
+    with closing(history):
+        history.loop.run_until_complete(main())
+    found = [one.text for one in history.violations if "folded into the rows" in one.text]
+    assert len(found) == changes
 
 
 def test_nobody_waits_for_the_readers_of_a_log_that_was_replaced() -> None:

@@ -154,6 +154,19 @@ class ServedPage:
             raise ConfigurationError(f"{self.owner}: exists= needs one parameter in the path, the id of the stream")
         if type(self.limit) is not int or not 1 <= self.limit <= MAX_LIMIT:
             raise ConfigurationError(f"{self.owner}: limit must be 1 to {MAX_LIMIT}, not {self.limit!r:.80}")
+        self._check_conditions()
+        for name in self.order_by:
+            if _field(self, name.removeprefix("-")).column.kind == "json":
+                raise ConfigurationError(f"{self.owner}: order_by: {name} is kept as JSON and has no order")
+        check_returns(self.returns, self.owner)
+        if self.plain and self.returns_pages:
+            raise ConfigurationError(f"{self.owner}: returns= makes the whole response of a Page: leave out plain=")
+        check_returns(self.live, self.owner)
+        if self.live is not None and not self.returns_pages:
+            raise ConfigurationError(f"{self.owner}: live= is only for a page whose returns= makes it from a Page")
+        check_allow(self.allow, self.owner)
+
+    def _check_conditions(self) -> None:
         for condition in self.where:
             self._check_condition(condition, "where")
             if condition in self.only:
@@ -165,16 +178,6 @@ class ServedPage:
         for parameter, condition in (self.filters or {}).items():
             if condition != ORDER:
                 self._check_filter(parameter, condition)
-        for name in self.order_by:
-            if _field(self, name.removeprefix("-")).column.kind == "json":
-                raise ConfigurationError(f"{self.owner}: order_by: {name} is kept as JSON and has no order")
-        check_returns(self.returns, self.owner)
-        if self.plain and self.returns_pages:
-            raise ConfigurationError(f"{self.owner}: returns= makes the whole response of a Page: leave out plain=")
-        check_returns(self.live, self.owner)
-        if self.live is not None and not self.returns_pages:
-            raise ConfigurationError(f"{self.owner}: live= is only for a page whose returns= makes it from a Page")
-        check_allow(self.allow, self.owner)
 
     def _check_filter(self, parameter: str, condition: str) -> None:
         if parameter in PAGE_PARAMETERS:

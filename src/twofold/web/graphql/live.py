@@ -8,6 +8,7 @@ from typing import Any
 import graphql as g
 import msgspec
 
+from twofold.api import ServedPage
 from twofold.graphql.behind import ColumnField, LiveField, RowField, behind
 from twofold.graphql.documents import Operation
 from twofold.graphql.selection import Selection, Switches
@@ -40,8 +41,10 @@ async def subscription_of(
         return Subscription(encoding, where, (), named, read.served.allow)
     await rows_query(read, context, arguments)
     conditions, named = conditions_of(read, arguments)
-    order = tuple(order_of(read, arguments))
-    return Subscription(encoding, conditions, order, {**conditions, **named}, read.source.allow)
+    source, order = read.source, tuple(order_of(read, arguments))
+    demanded = source.exists if isinstance(source, ServedPage) else None
+    exists = None if demanded is None else (demanded, *map(str, named.values()))
+    return Subscription(encoding, conditions, order, {**conditions, **named}, source.allow, exists=exists)
 
 
 class Live:

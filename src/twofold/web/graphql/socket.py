@@ -26,7 +26,7 @@ from twofold.web.graphql.errors import error_of, of_request
 from twofold.web.graphql.execution import Execution
 from twofold.web.graphql.live import Changes, Held, Live, subscription_of
 from twofold.web.graphql.negotiated import body_of
-from twofold.web.identity import check_allowed, check_login, refreshed_actor
+from twofold.web.identity import refreshed_actor
 from twofold.web.live.client import LONGEST_ID, MOST_SUBSCRIPTIONS, Client
 from twofold.web.live.route import SocketRoute, until_it_ends
 from twofold.web.live.subscription import Round
@@ -200,8 +200,7 @@ class _Connection:
         arguments = get_argument_values(live.field, live.nodes[0], variables)
         held = Held(live.made.read.projection)
         watched = await subscription_of(live.made, context, arguments, live.shared or held)
-        await check_login(self._client.request, watched.allow)
-        await check_allowed(self._client.request, watched.allow, watched.arguments)
+        await watched.check(self._client.request)
         start = b'{"id":%b,"type":"next","payload":' % _ENCODE(id)
 
         async def tell(round: Round | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
@@ -72,7 +72,7 @@ class _ScopeChanged(Exception):
 class Subscription:
     """What a client watches: rows of a projection that meet conditions.
 
-    `arguments` are those of `allow`. `exists`: the decider in which a stream must exist when it begins, and its id.
+    `arguments` are those of `allow`. `exists`: the decider in which a stream must exist for the actor, and its id.
     """
 
     encoding: Encoding
@@ -86,6 +86,9 @@ class Subscription:
         """Whether it may begin. Raises: Problem 401, Problem 403, NotFound, and whatever rules raise."""
         await check_login(request, self.allow)
         await check_allowed(request, self.allow, self.arguments)
+        await self._check_exists(request)
+
+    async def _check_exists(self, request: Request) -> None:
         if self.exists is not None:
             await existing(request, *self.exists)
 
@@ -94,11 +97,12 @@ class Subscription:
     ) -> None:
         """Tell a snapshot, then every change, and a heartbeat from time to time. Returns when the process stops.
 
-        Every round is checked against the rules, and every heartbeat also checks the login. Another scope means a new
-        snapshot.
+        Every round is checked against the rules, and every heartbeat also checks the login, and that the stream exists
+        for the actor. Another scope means a new snapshot.
 
-        Raises: as `Running.watch`; Problem 401 when the login has ended, 403 when `allow=` no longer allows it; what
-        `tell`, `scope=`, `allow=` and `returns=` raise; ConfigurationError for a `scope=` that never returns the same.
+        Raises: as `Running.watch`; Problem 401 when the login has ended, 403 when `allow=` no longer allows it;
+        NotFound when the stream no longer exists for the actor; what `tell`, `scope=`, `allow=`, `sees=` and `returns=`
+        raise; ConfigurationError for a `scope=` that never returns the same.
         """
         admission = admission_of(request.scope)
         ending = asyncio.Event() if admission is None else admission.ending
@@ -162,11 +166,11 @@ class Subscription:
     async def _keep(self, request: Request, begun: _Now, ending: asyncio.Event, tell: Tell) -> None:
         """Check, and send heartbeats, until the process stops."""
         while not await _is_set_within(ending, min(CHECK_EVERY_S, left_s(request, await actor_of(request)))):
-            try:
+            with suppress(Unavailable):  # without the store, the login that was found stays valid until it expires
                 await refreshed_actor(request)  # a session may have ended
-            except Unavailable:
-                pass  # without the store, the login that was found stays valid until it expires
             await self._check(request, begun)
+            with suppress(Unavailable):
+                await self._check_exists(request)
             await tell(None)
 
     async def _check(self, request: Request, begun: _Now) -> None:
