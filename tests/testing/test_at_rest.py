@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import closing
+from functools import partial
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, profiles
 from simulated.letters import IN_THE_OFFICE
+from twofold.app import Running
 from twofold.feed.checkpoints import FollowerId
 from twofold.messages import BEGINNING, Position
 from twofold.testing.conformance.checkpoints import claimed
 from twofold.testing.simulation.history import EFFECTS_WITHIN_S, History
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.readers import Reader
+from twofold.testing.simulation.remote import _Request
 from twofold.testing.simulation.scenario import Scenario
+from twofold.testing.simulation.server import PATIENCE_S, Unanswered
 from twofold.testing.simulation.stores import SimulatedRows
 from twofold.testing.simulation.violations import ENGINE
 
@@ -65,12 +71,21 @@ def test_a_reader_of_a_partition_that_has_split_unknown_to_it_has_not_seen_all()
         assert history._has_seen_all(part)
 
 
-def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
+@pytest.mark.parametrize("sent", ["late", "to a slow store", "to a slow disk"])
+def test_nothing_is_under_way_when_the_last_request_has_arrived(sent: str) -> None:
     history, arrived = History(quiet()), list[int]()
+    link = history.storage.rows_link
 
     async def main() -> None:
+        link.slowness = 1.0 if sent == "late" else 1000.0
         for number in range(9):
-            history.storage.rows_link._late(arrived.append, number)
+            if sent == "late":
+                link._late(arrived.append, number)
+            elif sent == "to a slow store":
+                link.later(arrived.append, number)
+            else:
+                link._arrive(_Request(partial(arrived.append, number), "look", history.loop.create_future(), 0), True)
+        link.slowness = 1.0
         await history._nothing_is_under_way()
 
     with closing(history):
@@ -78,20 +93,50 @@ def test_a_history_ends_when_the_last_late_request_has_arrived() -> None:
     assert sorted(arrived) == list(range(9))
 
 
-def test_a_history_ends_when_its_readers_have_seen_what_came_late() -> None:
-    """Those of a part of a partition look again after 5 s: nothing tells them of an event."""
-    history, asked_at = History(quiet()), list[float]()
+def test_a_request_whose_client_has_given_up_is_under_way() -> None:
+    """A process that was paused may still append what it was asked for. A watch is not waited for."""
+    history, done = History(quiet()), list[str]()
 
-    def has_seen_all(reader: Reader) -> bool:
-        if all(server.task.done() for server in history.world.servers):
-            asked_at.append(history.loop.time())
-        return not asked_at or asked_at[-1] >= asked_at[0] + 5.0
+    async def main() -> None:
+        history.world.servers = [history.world.start(place, history.world.app) for place in (0, 1)]
+        server, crashed = [await history.world.running_server(place) for place in (0, 1)]
 
-    history.__dict__ |= {"_has_seen_all": has_seen_all}
+        async def work(running: Running) -> None:
+            await asyncio.sleep(PATIENCE_S + 3.0)
+            done.append("done")
+
+        async def watch(running: Running) -> None:
+            await asyncio.sleep(1000.0)
+            done.append("watched")
+
+        asked = [server.ask(work), server.ask(watch, watches=True), crashed.ask(work)]
+        asking = asyncio.gather(*asked, return_exceptions=True)
+        await asyncio.sleep(1.0)
+        crashed.process.crash()
+        assert list(map(type, await asking)) == [Unanswered] * 3
+        assert done == []
+        await history._nothing_is_under_way()
+        assert done == ["done"]
+        server.stop()
+        history.world.servers[1].stop()
+
+    with closing(history):
+        history.loop.run_until_complete(main())
+
+
+def test_a_history_rests_once_nothing_is_under_way() -> None:
+    history, waited = History(quiet()), list[str]()
+    is_quiet, rests = history._nothing_is_under_way, history._rests
+
+    async def noted(name: str, wait: Callable[[], Awaitable[Any]]) -> Any:
+        waited.append(name)
+        return await wait()
+
+    history.__dict__["_nothing_is_under_way"] = partial(noted, "quiet", is_quiet)
+    history.__dict__["_rests"] = partial(noted, "rests", rests)
     with closing(history):
         history.run()
-    assert history.has_rested
-    assert asked_at[-1] >= asked_at[0] + 5.0
+    assert waited == ["quiet", "rests", "quiet"]
 
 
 @pytest.mark.parametrize("changes", [False, True])
@@ -117,14 +162,6 @@ def test_a_table_that_is_dropped_after_the_log_was_replaced_has_no_rows_of_it(ch
         history.loop.run_until_complete(main())
     found = [one.text for one in history.violations if "folded into the rows" in one.text]
     assert len(found) == changes
-
-
-def test_nobody_waits_for_the_readers_of_a_log_that_was_replaced() -> None:
-    history = History(quiet())
-    history.__dict__ |= {"_has_seen_all": lambda reader: False, "ends": {}}
-    with closing(history):
-        history.loop.run_until_complete(history._readers_have_seen_all())
-        assert history.loop.time() == 0.0
 
 
 @pytest.mark.parametrize("moves_on", [True, False])

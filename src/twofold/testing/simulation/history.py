@@ -104,6 +104,7 @@ class History:
             happening.append(asyncio.ensure_future(step.does.happen(self.world)))
         await asyncio.gather(*happening)
         self._mend()
+        await self._nothing_is_under_way()
         self.has_rested = await self._rests() and (not self.plan.cures or await self._is_cured())
         if self.has_rested:
             await self._views_agree()
@@ -241,7 +242,6 @@ class History:
     async def _end(self) -> None:
         """Stop every process cleanly; earlier requests are done by then."""
         if self.plan.log_becomes is not None and self.courses.events:
-            await self._nothing_is_under_way()
             await self._replace_log(self.plan.log_becomes)
         held = {
             (following.follower_id, following.owner)
@@ -255,24 +255,17 @@ class History:
             server.stop()
         await asyncio.wait([server.task for server in self.world.servers])
         await self._nothing_is_under_way()
-        await self._readers_have_seen_all()
         for row in [*self.storage.row_checkpoints.rows.values(), *self.storage.log_checkpoints().values()]:
             was_left = Claim(row.follower, row.epoch) in self.storage.not_released
             if (row.follower, row.owner) in held and not was_left:
                 self.broken(ENGINE, f"{row.follower} is still held after every process stopped cleanly")
 
     async def _nothing_is_under_way(self) -> None:
-        """Every late request has arrived and got its response."""
-        links = [*self.storage.links("the log"), self.storage.rows_link]
-        while any(link.under_way for link in links):
+        """Every request has got its response, also those of clients that have given up."""
+        quiet_at = max(link.quiet_at for link in (*self.storage.links("the log"), self.storage.rows_link))
+        while self.loop.time() <= quiet_at or any(server.serves for server in self.world.servers):
             await asyncio.sleep(REST_S)
         await asyncio.sleep(REST_S)
-
-    async def _readers_have_seen_all(self) -> None:
-        """What came late is seen with the next look, which nothing announces for the parts of a partition."""
-        until_s = self.loop.time() + NOTICED_WITHIN_S
-        while self.ends is None and self.loop.time() < until_s and not all(map(self._has_seen_all, self.readers)):
-            await asyncio.sleep(REST_S)
 
     async def _replace_log(self, by: LogBecomes) -> None:
         """Another log, or an older copy, lies where the log was, or a part of it: it is noticed, and nothing is read as

@@ -55,8 +55,8 @@ class Remote:
         self.away = False
         self.slowness = 1.0
         self.deaf = False
-        self.under_way = 0
-        """The late messages that have not arrived."""
+        self.quiet_at = 0.0
+        """When the last message that is on its way will have arrived."""
 
     async def ask(self, work: Callable[[], T], kind: Kind = "look", *, syncs: bool = False) -> T:
         """Run `work` in the store and return its result. Raises: what `work` raises, NotSent, NoAnswer."""
@@ -73,19 +73,16 @@ class Remote:
 
     def later(self, happens: Callable[..., None], *values: Any) -> None:
         """Call back once a message has travelled."""
-        delay_s = self._draw() * LATENCY_S * self.slowness
-        self._loop.call_at(self._loop.time() + delay_s, happens, *values, context=self._context)
+        self._after(self._draw() * LATENCY_S * self.slowness, happens, *values)
 
     def _late(self, happens: Callable[..., None], *values: Any) -> None:
         """Call back within `LATE_S`."""
-        self.under_way += 1
-        self._loop.call_at(
-            self._loop.time() + self._draw() * LATE_S, self._at_last, happens, *values, context=self._context
-        )
+        self._after(self._draw() * LATE_S, happens, *values)
 
-    def _at_last(self, happens: Callable[..., None], *values: Any) -> None:
-        self.under_way -= 1
-        happens(*values)
+    def _after(self, delay_s: float, happens: Callable[..., None], *values: Any) -> None:
+        at = self._loop.time() + delay_s
+        self.quiet_at = max(self.quiet_at, at)
+        self._loop.call_at(at, happens, *values, context=self._context)
 
     def crash(self, away: bool) -> None:
         """Lose everything in flight; of the requests waiting for the disk, the first few are carried out."""
@@ -107,7 +104,7 @@ class Remote:
             self._disk_is_free_at = (
                 max(self._disk_is_free_at, self._loop.time()) + SYNC_S * self.slowness * self._draw()
             )
-            self._loop.call_at(self._disk_is_free_at, self._synced, request, context=self._context)
+            self._after(self._disk_is_free_at - self._loop.time(), self._synced, request)
         else:
             self._answer(request, self._done(request))
 

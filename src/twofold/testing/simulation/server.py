@@ -51,12 +51,18 @@ class Server:
         self.ambient = Ambient(lambda: ambient.now() + self.skew, ambient.new_id, ambient.random)
         self._stop = asyncio.Event()
         self._open: dict[asyncio.Future[Any], None] = {}  # a set would have a different order in each run
+        self._served: list[asyncio.Task[None]] = []
         self.task = self._start(self._main())
 
     @property
     def is_up(self) -> bool:
         """Whether it runs, and was not asked to end."""
         return self.running is not None and not self._stop.is_set()
+
+    @property
+    def serves(self) -> bool:
+        """Whether it works on a request, perhaps of a client that has given up."""
+        return not self.process.crashed and any(not task.done() for task in self._served)
 
     def _start(self, work: Any) -> asyncio.Task[Any]:
         return self._loop.create_task(work, context=self.process.context)
@@ -75,11 +81,19 @@ class Server:
 
     # ---- what clients see
 
-    async def ask(self, work: Callable[[Running], Awaitable[Any]], cancelled_after_s: float | None = None) -> Any:
-        """The result of `work`, or the exception it raised. Raises: Unanswered."""
+    async def ask(
+        self,
+        work: Callable[[Running], Awaitable[Any]],
+        cancelled_after_s: float | None = None,
+        *,
+        watches: bool = False,
+    ) -> Any:
+        """The result of `work`, or the exception it raised; what `watches` may never end. Raises: Unanswered."""
         answer = self._loop.create_future()
         self._open[answer] = None
         task = self._start(self._serve(work, answer))
+        if not watches:
+            self._served.append(task)
         if cancelled_after_s is not None:
             self._loop.call_later(cancelled_after_s, task.cancel)
         timer = self._loop.call_later(PATIENCE_S, _give_up, answer, "the client has given up")

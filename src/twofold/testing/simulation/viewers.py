@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -50,7 +51,7 @@ class Viewer:
             self._connection = connection = object()
             server = await self._world.running_server(self._random.randrange(len(self._world.servers)))
             try:
-                outcome = await server.ask(lambda running, of=connection: self._watch(running, of))  # type: ignore[misc]
+                outcome = await server.ask(partial(self._watch, connection=connection), watches=True)
             except Unanswered:
                 outcome = None
             self.ended = isinstance(outcome, LogReplaced)
