@@ -125,8 +125,8 @@ async def watching(app: Any, way: str) -> AsyncIterator[Watcher]:
             await serving
 
 
-def _web(running: Running) -> Any:
-    api = Api(library, actor=user_of, allow=logged_in, sees={shelves: sees})
+def _web(running: Running, actor: Any = user_of) -> Any:
+    api = Api(library, actor=actor, allow=logged_in, sees={shelves: sees})
     api.page(rows, "GET /shelves/{id}/rows", exists=shelves, name="rows")
     return web_app(running, api)
 
@@ -146,6 +146,23 @@ async def test_it_ends_once_the_stream_does_not_exist_for_the_actor(way: str, mo
                         pass
             else:
                 assert "There is no shelf 's1'" in await watcher.until("not-found" if way == "live" else "error")
+
+
+async def test_who_is_no_longer_logged_in_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that the stream does not exist, which holds for an actor without a login, too."""
+    monkeypatch.setattr(subscription, "CHECK_EVERY_S", 0.02)
+    users: list[Actor | None] = [Actor("ann")]
+
+    async def actor(headers: Mapping[str, str]) -> Actor | None:
+        return users[-1]
+
+    async with library.open("memory:") as running:
+        await running.execute(shelves, "s1", Give("ann"))
+        await running.settled(timeout_s=20)
+        async with watching(_web(running, actor), "live") as watcher:
+            await watcher.until("s1")
+            users.append(None)
+            assert "unauthorized" in await watcher.until("problem")
 
 
 async def test_it_goes_on_while_nobody_can_tell_whether_the_stream_exists(monkeypatch: pytest.MonkeyPatch) -> None:
