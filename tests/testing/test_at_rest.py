@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Rename, profiles
+from simulated.directory import IN_THE_DIRECTORY, IN_THE_REGISTER, Profile, Rename, profiles
 from simulated.letters import IN_THE_OFFICE
 from twofold.app import Running
 from twofold.feed.checkpoints import FollowerId
-from twofold.messages import BEGINNING, Position
+from twofold.messages import BEGINNING, Position, Receipt
 from twofold.testing.conformance.checkpoints import claimed
+from twofold.testing.simulation.attempts import Attempt
+from twofold.testing.simulation.clients import AppendTwo
 from twofold.testing.simulation.history import EFFECTS_WITHIN_S, History
 from twofold.testing.simulation.plan import Plan, draw
 from twofold.testing.simulation.readers import Reader
@@ -124,6 +126,36 @@ def test_a_request_whose_client_has_given_up_is_under_way() -> None:
         history.loop.run_until_complete(main())
 
 
+def test_an_append_does_not_wait_for_one_that_was_lost_with_its_process() -> None:
+    history, both = (
+        History(quiet()),
+        AppendTwo("profile-a", ([Profile("Ada", 1)], [Profile("Ben", 1)]), 0, 1, (None, None)),
+    )
+
+    async def main() -> None:
+        server = history.world.start(0, history.world.app)
+        history.world.servers = [server]
+        await history.world.running_server(0)
+        ask = history.world.ask
+
+        async def ask_the_first_in_vain(attempt: Attempt, *asked: Any) -> None:
+            attempt.outcome = Unanswered("the process crashed")
+            if attempt.key:
+                await ask(attempt, *asked)
+
+        history.world.__dict__["ask"] = ask_the_first_in_vain
+        await both.happen(history.world)
+        await history._nothing_is_under_way()
+        server.stop()
+
+    with closing(history):
+        history.loop.run_until_complete(main())
+    first, second = history.world.attempts
+    assert isinstance(first.outcome, Unanswered)
+    assert isinstance(second.outcome, Receipt)
+    assert second.outcome.version == 1
+
+
 def test_a_history_rests_once_nothing_is_under_way() -> None:
     history, waited = History(quiet()), list[str]()
     is_quiet, rests = history._nothing_is_under_way, history._rests
@@ -143,7 +175,7 @@ def test_a_history_rests_once_nothing_is_under_way() -> None:
 def test_a_table_that_is_dropped_after_the_log_was_replaced_has_no_rows_of_it(changes: bool) -> None:
     """An operator who has waited for the table's worker drops it late."""
     history = History(quiet())
-    unused, tables = FollowerId("card~1"), history.storage.in_rows.tables
+    unused, tables = FollowerId("card~1"), history.storage.rows._tables
 
     async def main() -> None:
         history.world.servers = [history.world.start(0, history.world.app)]

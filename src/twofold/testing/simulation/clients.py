@@ -89,7 +89,7 @@ class AppendTwo:
         )
 
     async def happen(self, world: World) -> None:
-        """The second starts once the first waits for its batch."""
+        """The second starts once the first waits for its batch, or is lost with its process."""
         expected = world.known.expected(self.stream, self.expects)
         first = world.attempt(
             self, f"client {self.number}.0", self.stream, command_id=self.command_ids[0], expected=expected, key=0
@@ -118,7 +118,11 @@ class AppendTwo:
             await queued.wait()
             return await append(running, second)
 
-        await asyncio.gather(world.ask(first, self.at, begin), world.ask(second, self.at, follow))
+        async def ask_first() -> None:
+            await world.ask(first, self.at, begin)
+            queued.set()
+
+        await asyncio.gather(ask_first(), world.ask(second, self.at, follow))
         for attempt in (first, second):
             if attempt.answered:
                 world.known.heard(attempt.outcome)
