@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from twofold.app import Running
+from twofold.app import HISTORY_PAGE, Running
 from twofold.errors import ConfigurationError, InvalidToken, RowUnreadable, Unavailable
 from twofold.messages import Entry, Position, Recorded, Stream, Token
 from twofold.read.columns import Values
@@ -17,6 +17,7 @@ from twofold.read.projection import Projection
 from twofold.read.query import row_of
 
 AT_ONCE = 100  # events: what a slow client keeps in memory
+MOST_ROWS = 1_000  # of the latest events, to fold on from
 LOOK_EVERY_S = 1.0  # if no doorbell rings, and while the store cannot be reached
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -63,6 +64,7 @@ class Happening:
         self._names = {stored: name for cls, name in names.items() for stored in running.app.codec.names([cls])}
         self._member, self._written = member, written
         self._readings: dict[Position, _Reading] = {}
+        self._rows: dict[str, tuple[int, Values | None]] = {}  # of the latest events, by stream, with its version
 
     async def place(self, after: str | None) -> Position:
         """Where a client begins: after a token, or now. Raises: InvalidToken, LogReplaced, Unavailable."""
@@ -125,13 +127,28 @@ class Happening:
 
     async def _values(self, entry: Entry) -> Values | None:
         """The row after an event. Raises: RowUnreadable, Unavailable, UndecodableEvent."""
-        stream, projection = Stream.parse(entry.stream), self.projection
-        history = await self._running.history(stream)
-        folded = projection.fold((stream.id,), None, [one for one in history if _counts(one, entry, projection)])
+        key, projection = (Stream.parse(entry.stream).id,), self.projection
+        version, values = self._rows.pop(entry.stream, (0, None))
+        if version > entry.version:
+            version, values = 0, None
+        found = await self._events(entry, version + 1)
+        events = [one for one in found if isinstance(one.event, projection.event_types)]
+        folded = projection.fold(key, values, events)
         if folded.error is not None:
-            raise RowUnreadable(projection.name, (stream.id,), type(folded.error).__name__)
+            raise RowUnreadable(projection.name, key, type(folded.error).__name__)
+        self._rows[entry.stream] = entry.version, folded.values
+        if len(self._rows) > MOST_ROWS:
+            del self._rows[next(iter(self._rows))]
         return folded.values
 
-
-def _counts(recorded: Recorded, upto: Entry, projection: Projection[Any]) -> bool:
-    return recorded.version <= upto.version and isinstance(recorded.event, projection.event_types)
+    async def _events(self, upto: Entry, version: int) -> Sequence[Recorded]:
+        """The events of a stream from a version on, up to one of them."""
+        if version == upto.version:
+            return [self._running.app.codec.recorded(upto)]
+        events: list[Recorded] = []
+        while version <= upto.version:
+            limit = min(HISTORY_PAGE, upto.version - version + 1)
+            page = await self._running.log.read_stream(Stream.parse(upto.stream), version, limit)
+            events += map(self._running.app.codec.recorded, page)
+            version += limit
+        return events
