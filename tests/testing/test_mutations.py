@@ -837,7 +837,7 @@ def a_clock_that_goes_back_reverses_its_partition(patch: Patch) -> None:
 
 @on_four("G6", scenarios=[IN_THE_WAREHOUSE, IN_THE_DIRECTORY])
 def a_token_is_compared_with_the_checkpoint_of_another_partition(patch: Patch) -> None:
-    def furthest(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsewhere: Any) -> Checkpoint:
+    def furthest(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, places: Any) -> Checkpoint:
         best = max(checkpoints, key=lambda one: one.position.offset)
         partition = token.position.partition if best.follower.partition else 0
         at = Position(partition, best.position.offset)

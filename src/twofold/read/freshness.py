@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
 import msgspec
 
 from twofold.errors import Closed, InvalidQuery, InvalidToken, ReadModelBehind, Unavailable
+from twofold.feed.catching_up import located
 from twofold.feed.checkpoints import Checkpoint
 from twofold.feed.feed import Feed
 from twofold.feed.follow import check_same_log, check_within_log
-from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, heads, learn, leaves_of, parts_of, place_in
+from twofold.feed.partitions import Splitting, ancestors, feed_of, feeds, heads, learn, leaves_of, place_in
 from twofold.messages import Position, Receipt, Token
 from twofold.read.store import Counted, QueryResult, ReadStore
 
@@ -99,21 +100,21 @@ class Freshness:
         deadline, position, checked = clock() + wait_s, None, False
         named: list[int] = [] if token is None else [token.position.partition]
         leaves: Sequence[int] = ()
-        elsewhere: Collection[int] = ()
+        places: Mapping[int, Position] = {}
         while True:
             result: F = await look()
             if self._splits:
                 await learn(self._log, [*named, *(one.follower.partition for one in result.checkpoints)])
                 if token is not None and leaves != (now := leaves_of(self._log, token.position.partition)):
-                    elsewhere, leaves = await self._parts_without(token), now
+                    places, leaves = {p.partition: p for p in await located(self._log, [token.position])}, now
             if clock() - self._looked_at >= LOOK_EVERY_S:
                 await self._look_at_log()
             await self._check_log(result.checkpoints)
             if token is None:
                 return Fresh(result)
-            checkpoint = _concerned(self._log, result.checkpoints, token, elsewhere)
+            checkpoint = _concerned(self._log, result.checkpoints, token, places)
             if position is None or position.partition != checkpoint.follower.partition:
-                position = await self._position(checkpoint, token, elsewhere)
+                position = await self._position(checkpoint, token, places)
             if position is not None and checkpoint.position >= position:
                 return Fresh(result, partial(is_covered, self._log, (token.position, position)))
             if not checked:
@@ -124,17 +125,10 @@ class Freshness:
                 raise ReadModelBehind(checkpoint.follower.name, await self._behind(checkpoint, position), wait_s)
             await self._wait(checkpoint, position, left_s)
 
-    async def _parts_without(self, token: Token) -> Collection[int]:
-        """The parts of a token's partition that end before it, so that its event is in another one."""
-        if not parts_of(self._log, token.position.partition):
-            return ()
-        found = await heads(self._log, token.position.partition)
-        return {end.partition for end in found if end.offset < token.position.offset}
+    async def _position(self, checkpoint: Checkpoint, token: Token, places: Mapping[int, Position]) -> Position | None:
+        """The first position of this follower that includes what the token covers; None if that is not fixed yet.
 
-    async def _position(self, checkpoint: Checkpoint, token: Token, elsewhere: Collection[int]) -> Position | None:
-        """The first position of this follower that includes the token's event; None if that is not fixed yet.
-
-        In the merged feed it is in the first cut with everything so far of each part that may have it.
+        If its partition has split, `places` are those of the token in its parts.
         """
         follower, asked = checkpoint.follower, token.position
         if follower.partition == asked.partition:
@@ -144,12 +138,10 @@ class Freshness:
         await self.check(token)
         feed = feed_of(self._log, follower.partition)
         if follower.partition != self._log.partition:
-            return await feed.covering(asked)
-        parts = leaves_of(self._log, asked.partition)
-        may_have_it = [part for part in parts if part not in elsewhere] or parts
-        places = [await feed.covering(Position(part, asked.offset)) for part in may_have_it]
-        known = [place for place in places if place is not None]
-        return max(known) if len(known) == len(places) else None
+            return await feed.covering(_place(checkpoint, token, places))
+        covering = [await feed.covering(place) for place in places.values() or [asked]]
+        known = [place for place in covering if place is not None]
+        return max(known) if len(known) == len(covering) else None
 
     async def _wait(self, checkpoint: Checkpoint, position: Position | None, timeout_s: float) -> None:
         follower = checkpoint.follower
@@ -226,11 +218,13 @@ def is_covered(log: Feed, token: Sequence[Position], position: Position) -> bool
     return position <= place_in(log, position.partition, token)
 
 
-def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsewhere: Collection[int]) -> Checkpoint:
+def _concerned(
+    log: Feed, checkpoints: Sequence[Checkpoint], token: Token, places: Mapping[int, Position]
+) -> Checkpoint:
     """The checkpoint that must cover the token: that of its partition, or the only one, in the merged feed.
 
-    If partitions have split, it is that of an ancestor of its partition, or of the slowest of its parts. Those that
-    certainly do not have its event are left out: waiting for them would be waiting for events of other streams.
+    If partitions have split, it is that of an ancestor of its partition, or of the part that has the farthest to go to
+    the token's place in it.
 
     Raises: InvalidToken for a position in the merged feed if the projection follows each partition separately.
     """
@@ -245,9 +239,12 @@ def _concerned(log: Feed, checkpoints: Sequence[Checkpoint], token: Token, elsew
         if checkpoint.follower.partition in before or partition in ancestors(log, checkpoint.follower.partition)
     ]
     if related:
-        may_have_it = [checkpoint for checkpoint in related if checkpoint.follower.partition not in elsewhere]
-        return min(may_have_it or related, key=lambda checkpoint: checkpoint.position.offset)
+        return min(related, key=lambda one: one.position.offset - _place(one, token, places).offset)
     raise InvalidToken(
         f"this read model has no partition {partition}, which the token's position {token.position} is in",
         str(token),
     )
+
+
+def _place(checkpoint: Checkpoint, token: Token, places: Mapping[int, Position]) -> Position:
+    return places.get(checkpoint.follower.partition, token.position)
