@@ -996,6 +996,12 @@ def test_a_token_of_the_former_partition_covers_all_that_came_before_it(merged: 
                 await caught_up(following(running, 0 if merged else first))
                 names = {row.name for row in (await running.find(cards, after=token, wait_s=0)).rows}
                 assert names >= {f"first {first}", f"second {second} 2"}
+                done = await running.execute(profiles, id_of[second], Rename("newest"))
+                token = Token(log.log_id, Position(1, done.receipt.position.offset))
+                with pytest.raises(ReadModelBehind):  # the other part is farther back, but has nothing left to do
+                    await running.find(cards, after=token, wait_s=0)
+                await all_of(log)
+                await caught_up(following(running, 0 if merged else second))
 
     with closing(splits.world):
         splits.run(main)
