@@ -972,8 +972,9 @@ def test_a_token_of_the_former_partition_waits_for_the_part_that_ends_exactly_th
     splits.run(main)
 
 
+@pytest.mark.parametrize(("first", "second"), [(3, 4), (4, 3)])
 @pytest.mark.parametrize("merged", [False, True])
-def test_a_token_of_the_former_partition_covers_all_that_came_before_it(merged: bool) -> None:
+def test_a_token_of_the_former_partition_covers_all_that_came_before_it(merged: bool, first: int, second: int) -> None:
     """Also what lies in a part that ends before it, as if the partition had not split."""
     splits = Splits(IN_THE_REGISTER if merged else IN_THE_DIRECTORY)
 
@@ -982,26 +983,25 @@ def test_a_token_of_the_former_partition_covers_all_that_came_before_it(merged: 
         async with app.open(log, read_store=splits.rows, ambient=splits.world.ambient, work=False) as running:
             splits.split()
             await refresh(log)
-            id_of = {part: next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (3, 4)}
-            for first, second in ((3, 4), (4, 3)):
-                await running.execute(profiles, id_of[first], Rename(f"first {first}"))
-                for number in range(3):
-                    done = await running.execute(profiles, id_of[second], Rename(f"second {second} {number}"))
-                token = Token(log.log_id, Position(1, done.receipt.position.offset))
-                if not merged:
-                    await caught_up(following(running, second))
-                with pytest.raises(ReadModelBehind):
-                    await running.find(cards, after=token, wait_s=0)
-                await all_of(log)  # from then on a cut has them
-                await caught_up(following(running, 0 if merged else first))
-                names = {row.name for row in (await running.find(cards, after=token, wait_s=0)).rows}
-                assert names >= {f"first {first}", f"second {second} 2"}
-                done = await running.execute(profiles, id_of[second], Rename("newest"))
-                token = Token(log.log_id, Position(1, done.receipt.position.offset))
-                with pytest.raises(ReadModelBehind):  # the other part is farther back, but has nothing left to do
-                    await running.find(cards, after=token, wait_s=0)
-                await all_of(log)
-                await caught_up(following(running, 0 if merged else second))
+            ended, goes_on = (
+                next(f"{n}" for n in range(99) if partition_of(log, f"{n}") == part) for part in (first, second)
+            )
+            await running.execute(profiles, ended, Rename("old"))
+            for number in range(3):
+                done = await running.execute(profiles, goes_on, Rename(f"{number}"))
+            token = Token(log.log_id, Position(1, done.receipt.position.offset))
+            if not merged:
+                await caught_up(following(running, second))
+            with pytest.raises(ReadModelBehind):
+                await running.find(cards, after=token, wait_s=0)
+            await all_of(log)  # from then on a cut has them
+            await caught_up(following(running, 0 if merged else first))
+            names = {row.name for row in (await running.find(cards, after=token, wait_s=0)).rows}
+            assert names == {"old", "2"}
+            done = await running.execute(profiles, goes_on, Rename("new"))
+            token = Token(log.log_id, Position(1, done.receipt.position.offset))
+            with pytest.raises(ReadModelBehind):  # the other part is farther back, but has nothing left to do
+                await running.find(cards, after=token, wait_s=0)
 
     with closing(splits.world):
         splits.run(main)
