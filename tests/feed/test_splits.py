@@ -909,6 +909,32 @@ def test_a_token_of_the_former_partition_is_read_by_a_process_that_learns_of_the
     splits.run(main)
 
 
+def test_a_read_that_waits_learns_of_a_split_meanwhile(splits: Splits) -> None:
+    """From then on it waits for the parts, for one that ends before the token up to its end."""
+
+    async def main() -> None:
+        knows, stale = await splits.log(), await splits.log()
+        async with opened(splits, knows, work=False) as one, opened(splits, stale, work=False) as other:
+            splits.split()
+            await refresh(knows)
+            id_ = next(id_ for id_ in IDS if 1 in ancestors(knows, partition_of(knows, id_)))
+            for number in range(3):
+                done = await one.execute(profiles, id_, Rename(f"{number}"))
+            token = Token(knows.log_id, Position(1, done.receipt.position.offset))
+            reading = asyncio.create_task(other.get(cards, id_, after=token, wait_s=20))
+            await asyncio.sleep(1)
+            assert isinstance(stale, Splitting)
+            assert not reading.done()
+            await hand_over(splits.rows.checkpoints, CARD.in_partition(1), knows, "one")
+            for part in parts_of(knows, 1):
+                await caught_up(following(one, part))
+            row = await reading
+            assert row is not None
+            assert row.name == "2"
+
+    splits.run(main)
+
+
 def test_a_token_that_names_the_former_partition_of_an_event_in_the_merged_feed() -> None:
     """It is read once its cut is folded, whether the other part ended before, has gone on, or was folded that far."""
     splits = Splits(IN_THE_REGISTER)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from twofold import App, Running
+from twofold import App, Projection, Recorded, Running
 from twofold.backends.memory import MemoryLog, MemoryReadStore
 from twofold.messages import Entry, Position, Stream
-from twofold.testing.conformance.bank import Deposit, Deposited, accounts, balances
+from twofold.testing.conformance.bank import Balance, Deposit, Deposited, accounts, balances
 from twofold.testing.conformance.material import at
 from twofold.web.live import happened
 from twofold.web.live.happened import Happened, Happening
@@ -83,3 +83,20 @@ async def test_pages_of_a_stream_meet(monkeypatch: pytest.MonkeyPatch) -> None:
         for count in range(1, 9):
             [last, *_] = await followed(happening_in(running), at(count - 1), 1)
             assert last.values == ("a", count, count)
+
+
+async def test_after_an_event_that_cannot_be_folded_no_row_is_shown() -> None:
+    """As in the read model, where the row is parked from there on: it would lack that event."""
+
+    def fold(row: Balance, event: Deposited, recorded: Recorded) -> Balance:
+        if event.amount == 13:
+            raise ValueError("unlucky")
+        return Balance(row.id, row.total + event.amount, row.deposits + 1)
+
+    picky = Projection("picky", Balance, fold)
+    app = App("bank", deciders=[accounts], projections=[picky])
+    async with app.open(MemoryLog(), read_store=MemoryReadStore(), work=False) as running:
+        for amount in (1, 13, 2):
+            await running.execute(accounts, "a", Deposit(amount))
+        happening = Happening(running, picky, {Deposited: "Deposited"}, "balance", lambda row: b"1")
+        assert [one.values for one in await followed(happening, at(0), 3)] == [("a", 1, 1), None, None]
