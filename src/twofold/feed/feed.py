@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from twofold.errors import Contended, InvalidToken, LogReplaced
+from twofold.errors import Contended, InvalidToken, LogReplaced, Unavailable
 from twofold.messages import Entry, Position
 
 LARGEST_PAGE = 4_096
@@ -63,7 +63,7 @@ class Feed(Protocol):
         """Search the next `limit` events, `after` exclusive and `until` inclusive; return those with these names.
 
         `types=None` returns all. At the head, and at `until`, the page's `upto` is `after`. A page may end early if it
-        becomes large.
+        becomes large. With `more` and without any progress, what comes next cannot be read yet.
 
         Raises: Unavailable; LogReplaced, also if `after` is beyond the head: the log has become shorter (G11).
         """
@@ -130,10 +130,13 @@ async def pages(
 ) -> AsyncGenerator[FeedPage, None]:
     """The feed between two positions, `after` exclusive, in large pages.
 
-    Raises: Unavailable; LogReplaced, also if the feed ends before `upto`.
+    Raises: Unavailable, also if the events behind `after` are not in a cut yet; LogReplaced, also if the feed ends
+    before `upto`.
     """
     while after < upto:
         page = await feed.read(after, LARGEST_PAGE, types, upto)
+        if page.upto == after and page.more:  # a reactor that was ahead of the first cuts
+            raise Unavailable(f"the events between {after} and {upto} are not in a cut yet: try again later")
         if page.upto == after:
             raise LogReplaced(
                 f"a reader is at {upto}, but the log ends at {after}: an older copy replaced it", feed.log_id

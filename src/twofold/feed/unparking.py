@@ -11,6 +11,7 @@ import msgspec
 from twofold.errors import InvalidInput
 from twofold.feed.checkpoints import FollowerId, Parked
 from twofold.feed.follow import Following
+from twofold.feed.partitions import feed_of
 from twofold.messages import Entry, Position
 
 
@@ -127,5 +128,6 @@ def _names(parked: Parked) -> set[str]:
 
 
 async def _event(following: Following, position: Position) -> Entry | None:
-    page = await following.feed.read(following.feed.before(position), 1, None, position)
+    feed = feed_of(following.log, position.partition)  # a reactor's own may end before an event that it has handled
+    page = await feed.read(feed.before(position), 1, None, position)
     return page.entries[0] if page.entries else None

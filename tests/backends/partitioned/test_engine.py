@@ -494,6 +494,36 @@ async def test_from_now_on_is_said_in_each_partition(cluster: Cluster, cut: bool
         assert [recorded.event.amount for recorded in history if recorded.causation_id is not None].count(100) == 0
 
 
+async def test_g7_what_is_parked_beyond_the_first_cuts_is_shown_and_retried(cluster: Cluster) -> None:
+    """The reactor read it before there was a cut; it goes on by itself, and no log has been replaced."""
+    calm, failing = cluster.ids(1, 2)
+    is_ill = True
+
+    def react(event: Deposited, recorded: Recorded) -> list[Any]:
+        if is_ill and event.amount == 13:
+            raise RuntimeError("ill")
+        return []
+
+    for name, amounts in ((calm, [1] * 3_000), (failing, [13])):
+        await deposited(cluster.log(), name, *amounts)
+    app = only(reactors=[Reactor("ill", react, start="beginning")])
+    async with app.open(cluster.log(), read_store=cluster.rows, work=False) as running:
+        for following in running.followers:
+            async for _ in following.catch_up():
+                pass
+        await cluster.log().read(BEGINNING, 1)
+        [shown] = await running.parking.list("ill")
+        assert shown.event is not None
+        assert shown.event.stream == f"account-{failing}"
+        is_ill = False
+        with pytest.raises(Unavailable, match="are not in a cut yet: try again later"):
+            await running.parking.retry("ill")
+    async with app.open(cluster.log(), read_store=cluster.rows) as running:
+        await running.settled(timeout_s=30)
+        assert not await running.parking.list("ill")
+        assert "stopped" not in {following.state for following in running.followers}
+
+
 # ---- G11
 
 

@@ -8,7 +8,7 @@ from twofold.backends.memory import MemoryLog
 from twofold.backends.partitioned import Partitioned
 from twofold.backends.partitioned.order import place
 from twofold.errors import LogReplaced, Unavailable
-from twofold.feed.feed import Feed
+from twofold.feed.feed import Feed, pages
 from twofold.feed.partitions import Parts, feeds, reacting
 from twofold.messages import BEGINNING, Append, Entry, Position, Receipt
 from twofold.testing import virtual_time
@@ -218,6 +218,29 @@ def test_a_reactor_that_was_ahead_of_the_first_cuts_drives_them_on() -> None:
             assert page.more
         assert [entry.position for entry in page.entries] == [Position(1, 3_001)]
         assert asyncio.get_running_loop().time() - began < 62
+
+    virtual_time.run(main())
+
+
+def test_what_was_read_before_the_first_cuts_is_retried_once_it_is_in_one() -> None:
+    """Not before, or what follows from it could be in an earlier cut; and the log has not become shorter."""
+
+    async def main() -> None:
+        log, ids = composed()
+        await written(log, ids[1], 3_000)
+        await log.read(BEGINNING, 1)
+
+        async def retried(after: int, upto: int) -> list[int]:
+            between = pages(log.gated[1], Position(1, after), Position(1, upto), None)
+            return [entry.position.offset async for page in between for entry in page.entries]
+
+        with pytest.raises(Unavailable, match="between 1:2989 and 1:3000 are not in a cut yet"):
+            await retried(2_989, 3_000)
+        assert (await log.cuts.learn()).vector[0] < 2_989
+        assert await retried(2_989, 3_000) == list(range(2_990, 3_001))
+        assert (await log.cuts.learn()).vector[0] == 3_000
+        with pytest.raises(LogReplaced, match="a reader is at 1:3001, but the log ends at 1:3000"):
+            await retried(3_000, 3_001)
 
     virtual_time.run(main())
 
