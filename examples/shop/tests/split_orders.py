@@ -18,6 +18,7 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from devservers.cosmos.process import Process
 from shop.app import shop
@@ -82,7 +83,6 @@ class SplitOrders:
         self.data.mkdir()
         self.store = Process(["--data", str(self.data)])
         self.url = f"cosmos://127.0.0.1:{self.store.port}/shop/orders?tls=off"
-        os.environ["COSMOS_KEY"] = self.store.key
         self.rows = f"sqlite:///{folder}/rows.db"
         self.shops: list[Shop] = []
         self.answers: Counter[int] = Counter()
@@ -90,6 +90,10 @@ class SplitOrders:
 
     async def run(self) -> list[str]:
         """Returns what is wrong."""
+        with patch.dict(os.environ, COSMOS_KEY=self.store.key):  # for the shops, and for what is read here
+            return await self._run()
+
+    async def _run(self) -> list[str]:
         for name in ("a", "b"):
             (self.folder / name).mkdir()
             one = Shop(self.folder / name, "--store", self.url, "--read-store", self.rows)
