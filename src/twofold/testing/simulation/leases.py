@@ -19,7 +19,7 @@ class Leases:
         self._clock, self._counts, self.broken = clock, counts, broken
         self._epochs: dict[FollowerId, int] = {}
         self._alive_at: dict[FollowerId, float] = {}
-        self._discarding: set[tuple[FollowerId, int]] = set()
+        self._owners: dict[Claim, str] = {}
 
     def claimed(self, before: Checkpoint, claim: Claim, owner: str, *, at_once: bool = False) -> None:
         """Only a checkpoint that was released, or whose holder was silent for a lease, is taken over, in a new epoch.
@@ -37,8 +37,7 @@ class Leases:
             self.broken("G5", f"{follower} was claimed twice in epoch {claim.epoch}")
         self._epochs[follower] = claim.epoch
         self._alive_at[follower] = self._clock()
-        if owner.endswith(DISCARDING):
-            self._discarding.add((follower, claim.epoch))
+        self._owners[claim] = owner
 
     def used(self, claim: Claim, did: str) -> None:
         """Only the holder does this, and shows that it is alive."""
@@ -53,17 +52,16 @@ class Leases:
 
     def discards(self, claim: Claim) -> bool:
         """Whether its holder discards what is parked."""
-        return (claim.follower, claim.epoch) in self._discarding
+        return self._owners.get(claim, "").endswith(DISCARDING)
 
     def stolen(self, follower: FollowerId, epoch: int) -> None:
         """Another epoch was written without a claim: by a fault, or when one table replaced another."""
         self._epochs[follower] = epoch
 
     def went_back(self, rows: Mapping[FollowerId, Checkpoint]) -> None:
-        """Forget what a store lost; these checkpoints are left."""
-        for follower in self._epochs:
-            self._epochs[follower] = rows[follower].epoch if follower in rows else 0
-            self._alive_at.pop(follower, None)
+        """Forget what a store lost; these checkpoints are left, also of partitions that had split meanwhile."""
+        self._epochs = {follower: row.epoch for follower, row in rows.items()}
+        self._alive_at.clear()
 
     def gone(self, follower: FollowerId) -> None:
         """Forget a checkpoint that was replaced by others."""
