@@ -18,15 +18,15 @@ class Recorded:
         self.broken: list[str] = []
         self.leases = Leases(lambda: 0.0, Counter(), lambda promise, text: self.broken.append(f"{promise}: {text}"))
 
-    def claimed(self, epoch: int, owner: str = "first") -> Claim:
-        """A worker claims the checkpoint, which was released, in this epoch."""
+    def claimed(self, epoch: int, owner: str = "first", after: str | None = None) -> Claim:
+        """A worker claims the checkpoint in this epoch; `after` is who holds it, unless it was released."""
         claim = Claim(SHELF, epoch)
-        self.leases.claimed(_checkpoint(epoch - 1), claim, owner)
+        self.leases.claimed(_checkpoint(epoch - 1, after), claim, owner)
         return claim
 
 
-def _checkpoint(epoch: int) -> Checkpoint:
-    return Checkpoint(SHELF, "log", Position(4, 0), owner=None, epoch=epoch, heartbeat=0)
+def _checkpoint(epoch: int, owner: str | None = None) -> Checkpoint:
+    return Checkpoint(SHELF, "log", Position(4, 0), owner, epoch=epoch, heartbeat=0)
 
 
 def test_a_split_that_a_crash_takes_back_leaves_the_checkpoint_to_its_holder() -> None:
@@ -54,4 +54,29 @@ def test_a_claim_to_discard_that_a_crash_takes_back_says_nothing_of_the_next_in_
     assert recorded.leases.discards(recorded.claimed(1, f"p1 {DISCARDING}"))
     recorded.leases.went_back({SHELF: _checkpoint(0)})
     assert not recorded.leases.discards(recorded.claimed(1))
+    assert recorded.broken == []
+
+
+def test_only_the_claim_to_discard_discards() -> None:
+    recorded = Recorded()
+    discard, holder = recorded.claimed(1, f"p1 {DISCARDING}"), recorded.claimed(2)
+    assert recorded.leases.discards(discard)
+    assert not recorded.leases.discards(holder)
+
+
+def test_a_holder_whose_heartbeats_a_crash_takes_back_may_look_silent() -> None:
+    recorded = Recorded()
+    recorded.claimed(1)
+    recorded.leases.went_back({SHELF: _checkpoint(1, "first")})
+    recorded.claimed(2, "second", after="first")
+    assert recorded.broken == []
+    recorded.claimed(3, "third", after="second")
+    assert recorded.broken == ["G5: shelf v1, partition 4 was taken over, but its holder was alive 0.000 s ago"]
+
+
+def test_a_checkpoint_that_a_crash_takes_back_begins_anew() -> None:
+    recorded = Recorded()
+    recorded.claimed(1)
+    recorded.leases.went_back({})
+    recorded.claimed(1)
     assert recorded.broken == []
