@@ -11,6 +11,7 @@ from dataclasses import make_dataclass
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import asyncpg
@@ -32,6 +33,7 @@ from twofold.backends.sqlalchemy.dialects import by_number, lies_in_the_definiti
 from twofold.backends.sqlalchemy.read_store import SqlReadStore
 from twofold.backends.sqlalchemy.schema import metadata
 from twofold.backends.sqlalchemy.tables import TableSql, table_name, table_sql
+from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS
 from twofold.errors import ConfigurationError, InvalidInput, Unavailable
 from twofold.messages import BEGINNING
 from twofold.read.projection import Projection
@@ -275,6 +277,42 @@ async def test_tables_are_on_the_disk_of_postgres_although_rows_need_not_be(new_
 async def test_a_write_ahead_log_that_this_sqlite_can_corrupt_is_refused(tmp_path: Path) -> None:
     await (await connect_read(f"sqlite:///{tmp_path}/x.db")).close()
     with pytest.raises(Unavailable, match="write-ahead log"):
+        await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_file_that_another_process_is_creating_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    """SQLite refuses to change to a write-ahead log meanwhile, without waiting for its own timeout."""
+    waited: list[float] = []
+    monkeypatch.setattr(dialects, "_SAFE_WAL", (3,))
+    with closing(sqlite3.connect(tmp_path / "x.db", isolation_level=None)) as other:
+        other.executescript("CREATE TABLE x (x); BEGIN IMMEDIATE")
+
+        async def wait(seconds: float) -> None:
+            waited.append(seconds)
+            if ends:
+                other.execute("COMMIT")
+
+        monkeypatch.setattr(dialects, "asyncio", SimpleNamespace(sleep=wait))
+        opening = connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
+        if ends:
+            await (await opening).close()
+            with closing(sqlite3.connect(tmp_path / "x.db")) as looking:
+                assert looking.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+            assert len(waited) == 1
+        else:
+            with pytest.raises(Unavailable, match="database is locked"):
+                await opening
+            assert sum(waited) == pytest.approx(BUSY_TIMEOUT_MS / 1000)
+
+
+async def test_only_a_lock_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialects, "_SAFE_WAL", (3,))
+    monkeypatch.setattr(dialects, "asyncio", SimpleNamespace(sleep=None))
+    (tmp_path / "x.db-wal").mkdir()
+    with pytest.raises(Unavailable, match="disk I/O error"):
         await connect_read(f"sqlalchemy+sqlite+aiosqlite:///{tmp_path}/x.db")
 
 

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from twofold.ambient import Ambient
 from twofold.backends.connect import connect, connect_read
 from twofold.backends.memory import MemoryLog
 from twofold.backends.ports import LogStore
+from twofold.backends.sqlite import connection
 from twofold.backends.sqlite.log import SqliteLog
 from twofold.backends.sqlite.requests import changing
 from twofold.feed import lease
@@ -157,6 +158,37 @@ async def test_many_may_open_a_new_store_at_the_same_time(url: str) -> None:
     assert len({log.log_id for log in logs}) == 1
     for log in logs:
         await log.close()
+
+
+@contextmanager
+def created_by_another(path: Path) -> Iterator[apsw.Connection]:
+    """Another process creates the file; it does not use a write-ahead log yet, and holds the lock that this takes."""
+    with closing(apsw.Connection(str(path))) as other:
+        other.execute("CREATE TABLE x (x); BEGIN IMMEDIATE")
+        yield other
+
+
+async def test_a_file_that_another_process_is_creating_is_waited_for(
+    path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite refuses to change to a write-ahead log meanwhile, without waiting for its own timeout."""
+    with created_by_another(path) as other:
+        monkeypatch.setattr(connection, "sleep", lambda _: other.execute("COMMIT"))
+        log = await connect(url, Ambient())
+        assert not other.in_transaction
+    with closing(apsw.Connection(str(path))) as looking:
+        assert list(looking.execute("PRAGMA journal_mode")) == [("wal",)]
+    await log.close()
+
+
+async def test_a_file_that_stays_locked_is_waited_for_no_longer_than_any_lock(
+    path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(connection, "sleep", waited.append)
+    with created_by_another(path), pytest.raises(Unavailable, match="database is locked"):
+        await connect(url, Ambient())
+    assert sum(waited) == pytest.approx(connection.BUSY_TIMEOUT_MS / 1000)
 
 
 async def test_the_read_models_lie_beside_the_log_and_under_their_own_names(url: str, tmp_path: Path) -> None:

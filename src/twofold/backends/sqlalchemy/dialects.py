@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB
+from twofold.backends.sqlite.connection import BUSY_TIMEOUT_MS, READER_CACHE_KIB, REFUSED_MS, USE_WAL
 from twofold.feed.lease import LEASE_S
 
 DIALECTS = ("sqlite", "postgresql", "mysql", "mariadb")
@@ -163,7 +164,9 @@ def set_up_sqlite(connection: Any, _: object) -> None:
     cursor = connection.cursor()
     safe = sqlite3.sqlite_version_info >= _SAFE_WAL
     try:
-        cursor.execute(f"PRAGMA journal_mode{' = WAL' if safe else ''}")
+        if safe:
+            _use_wal(connection, cursor)
+        cursor.execute("PRAGMA journal_mode")
         if cursor.fetchone() == ("wal",) and not safe:
             raise sqlite3.OperationalError(
                 f"the file uses a write-ahead log, which this Python's SQLite {sqlite3.sqlite_version} can corrupt; "
@@ -175,3 +178,16 @@ def set_up_sqlite(connection: Any, _: object) -> None:
         connection.close()
         raise
     cursor.close()
+
+
+def _use_wal(connection: Any, cursor: Any) -> None:
+    """See the function of this name in `twofold.backends.sqlite.connection`."""
+    for _ in range(BUSY_TIMEOUT_MS // REFUSED_MS):
+        try:
+            cursor.execute(USE_WAL)
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+        connection.run_async(lambda _: asyncio.sleep(REFUSED_MS / 1000))
+    cursor.execute(USE_WAL)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, closing, contextmanager
 from datetime import datetime
 from pathlib import Path
+from time import sleep
 from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 import apsw
@@ -21,6 +22,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 BUSY_TIMEOUT_MS = 10_000
+REFUSED_MS = 10  # from one try to use a write-ahead log to the next
+USE_WAL = "PRAGMA journal_mode = WAL"
 WRITER_CACHE_KIB = 32 * 1024
 READERS = 2  # connections of one file
 READER_CACHE_KIB = 8 * 1024  # small, since there are several, and the system caches the pages as well
@@ -83,8 +86,8 @@ def open_file(path: Path, sync: Sync, cache_kib: int = READER_CACHE_KIB) -> apsw
     # Plans do not depend on the values of parameters. Otherwise every query is compiled again for every new value that
     # it compares with an indexed column, which takes as long as reading a page.
     db.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+    _use_wal(db)
     for pragma in (
-        "journal_mode = WAL",
         f"synchronous = {sync}",
         "fullfsync = ON",
         f"cache_size = -{cache_kib}",
@@ -92,6 +95,17 @@ def open_file(path: Path, sync: Sync, cache_kib: int = READER_CACHE_KIB) -> apsw
     ):
         db.execute(f"PRAGMA {pragma}").fetchall()
     return db
+
+
+def _use_wal(db: apsw.Connection) -> None:
+    """Of several processes that create a file together, SQLite refuses all but one at once, whatever the timeout."""
+    for _ in range(BUSY_TIMEOUT_MS // REFUSED_MS):
+        try:
+            db.execute(USE_WAL).fetchall()
+            return
+        except apsw.BusyError:
+            sleep(REFUSED_MS / 1000)
+    db.execute(USE_WAL).fetchall()
 
 
 @contextmanager
